@@ -42,6 +42,11 @@ impl Id {
         (self.high as u128) << 64 | self.low as u128
     }
 
+    /// When it was minted, to the millisecond.
+    pub const fn minted(self) -> Wall {
+        Wall::from_millis((self.high >> 16) as i64)
+    }
+
     /// A number drawn when it was minted.
     pub const fn lot(self) -> u64 {
         self.low

@@ -575,6 +575,8 @@ pub const RECORDING_BLOCK_BYTES_MAX: usize = 256 << 10;
 pub const RECORDING_MARKS_MAX: usize = 64;
 /// Bytes of the longest chain that is read: a WAV file of 4 GiB has a third of it.
 pub const RECORDING_CHAIN_BYTES_MAX: u64 = 128 << 20;
+/// How long a recording that isn't whole has to lie unwritten until it may go like those that are.
+pub const RECORDING_LEFT_AFTER: Duration = Duration::from_secs(86_400);
 /// Recordings that one look deletes as too old.
 pub const RECORDINGS_DELETED_AT_ONCE: usize = 1_000;
 

@@ -66,7 +66,8 @@ impl Order {
     pub const fn recording(&self) -> Id {
         match self {
             Self::Begin(begin) | Self::GoOn(begin) => begin.recording,
-            Self::Pause(id) | Self::Resume(id) | Self::End(id) | Self::Drop(id) => *id,
+            Self::Pause(id, _) | Self::Resume(id, _) | Self::End(id, _) => *id,
+            Self::EndLeft(id) | Self::Drop(id) => *id,
         }
     }
 }

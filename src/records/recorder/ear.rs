@@ -171,9 +171,11 @@ impl Ear {
             match order {
                 Order::Begin(begin) => self.begin(shard, &begin),
                 Order::GoOn(begin) => self.go_on(shard, &begin),
-                Order::Pause(id) => self.put(id, now, Late::Pause),
-                Order::Resume(id) => self.put(id, now, Late::Resume),
-                Order::End(id) => self.put(id, now, Late::End),
+                Order::Pause(id, at) => self.put(id, moment(now, at), Late::Pause),
+                Order::Resume(id, at) => self.put(id, moment(now, at), Late::Resume),
+                Order::End(id, at) => self.put(id, moment(now, at), Late::End),
+                // The keeper ends all that nobody goes on with.
+                Order::EndLeft(_) => {}
                 Order::Drop(id) => self.put(id, now, Late::Drop),
             }
         }
@@ -313,6 +315,7 @@ impl Ear {
                 audio,
                 rate_hz,
                 paused,
+                headed,
             } => {
                 let Some(open) = self.open.get_mut(&recording) else {
                     return;
@@ -335,7 +338,12 @@ impl Ear {
                             before_ms: from,
                             end_ms: None,
                         };
-                        Stage::Dump(Box::new(Dump::going_on(at, from)), span)
+                        let dump = Dump::going_on(at, from);
+                        let dump = match headed {
+                            Some(began) => dump.headed(began),
+                            None => dump,
+                        };
+                        Stage::Dump(Box::new(dump), span)
                     }
                 };
                 if is_paused || paused {
@@ -459,6 +467,14 @@ impl Out {
 
     fn report_gap(&self, recording: Id, shard: usize, why: Fault) {
         self.shared.report(shard, Report::Gap { recording, why });
+    }
+}
+
+/// A moment that isn't later than `now`, by both clocks.
+fn moment(now: Now, at: Instant) -> Now {
+    Now {
+        at,
+        wall: now.wall_of(at),
     }
 }
 

@@ -50,6 +50,8 @@ pub(super) enum News {
         rate_hz: u32,
         /// Whether it was paused.
         paused: bool,
+        /// When all of it began, if nothing is in its file yet, not even the head of a dump.
+        headed: Option<Wall>,
     },
     /// Nothing more is written of it.
     Over(Id),

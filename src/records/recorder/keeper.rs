@@ -7,12 +7,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::Shared;
 use crate::base::limits::{RECORDING_ABANDONED_AFTER, RECORDINGS_DELETED_AT_ONCE};
 use crate::base::time::Wall;
+use crate::records::recordings::Error;
 use crate::records::recordings::index::Index;
 use crate::records::recordings::pen::Pen;
 use crate::records::recordings::retention::delete_old;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(3_600);
+/// So many that can't be deleted are named in the log, each time.
+const NAMED_MAX: usize = 8;
 
 /// Looks after the folder until `stops` is dropped.
 pub(super) fn run(shared: &Shared, stops: &Receiver<()>) {
@@ -39,25 +42,44 @@ pub(super) fn look(shared: &Shared, now: Wall) {
         let Some(entry) = index.get(id).filter(|_| !is_open) else {
             continue;
         };
-        match Pen::end_left(&index.place(entry), settings.sealing.keys()) {
+        match Pen::end_left(&index.place(entry), settings.sealing.keys(), None) {
             Ok(_) => tracing::info!(
                 "the recording {id} of a server before has no call any more: it ends where it was left"
             ),
-            Err(error) => tracing::warn!("a recording that a server before left can't be ended: {error}"),
+            Err(error) => {
+                if is_broken(&error) {
+                    index.broken(id);
+                }
+                tracing::warn!("a recording that a server before left can't be ended: {error}");
+            }
         }
     }
     let retention = settings.config.retention();
+    let mut is_said = false;
     loop {
-        match delete_old(&mut index, &retention, now) {
-            Ok(deleted) => {
-                if !deleted.is_empty() {
-                    tracing::info!("recordings deleted because of their age: {}", deleted.len());
-                }
-                if deleted.len() < RECORDINGS_DELETED_AT_ONCE {
-                    return;
-                }
-            }
-            Err(error) => return tracing::warn!("old recordings can't be deleted: {error}"),
+        let (deleted, failed) = delete_old(&mut index, &retention, now);
+        if !deleted.is_empty() {
+            tracing::info!("recordings deleted because of their age: {}", deleted.len());
         }
+        for (_, error) in failed.iter().take(NAMED_MAX).filter(|_| !is_said) {
+            tracing::warn!("an old recording can't be deleted: {error}");
+        }
+        is_said = true;
+        if deleted.len() < RECORDINGS_DELETED_AT_ONCE {
+            return;
+        }
+    }
+}
+
+/// Whether nobody will ever end it, for all that this server knows.
+fn is_broken(error: &Error) -> bool {
+    match error {
+        Error::Damaged(..) | Error::NoKey(..) | Error::Newer(..) => true,
+        Error::Full(_)
+        | Error::Disk(..)
+        | Error::Taken(_)
+        | Error::Busy(_)
+        | Error::Absent(_)
+        | Error::TooLong(_) => false,
     }
 }

@@ -208,7 +208,7 @@ impl Scribe {
     fn refused(&mut self, id: Id, error: &Error) {
         self.trouble(error);
         let helps = match error {
-            Error::Full(_) | Error::Disk(..) | Error::Absent(_) => true,
+            Error::Full(_) | Error::Disk(..) | Error::Absent(_) | Error::Busy(_) => true,
             Error::Taken(_)
             | Error::Damaged(..)
             | Error::TooLong(_)
@@ -272,7 +272,12 @@ impl Sheet {
                 let now = shared.now();
                 let keys = shared.settings.sealing.keys();
                 match Pen::go_on(&config.dir, &self.begin, keys, now.wall)? {
-                    GoneOn::Goes { pen, from, paused } => {
+                    GoneOn::Goes {
+                        pen,
+                        from,
+                        paused,
+                        is_empty,
+                    } => {
                         let (audio, rate_hz) = pen.kind();
                         let goes = News::Goes {
                             recording: self.begin.recording,
@@ -281,6 +286,7 @@ impl Sheet {
                             audio,
                             rate_hz,
                             paused,
+                            headed: is_empty.then_some(self.begin.began),
                         };
                         // The ear may be gone, when the server stops.
                         let _ = news.send(goes);
@@ -326,6 +332,7 @@ fn fault_of(error: &Error) -> Fault {
         Error::Disk(..)
         | Error::Taken(_)
         | Error::Absent(_)
+        | Error::Busy(_)
         | Error::Damaged(..)
         | Error::TooLong(_)
         | Error::NoKey(..)

@@ -154,6 +154,7 @@ impl Stage {
                     payload_type: 8,
                     coding: *coding,
                     is_event: false,
+                    marker: false,
                     payload,
                 });
             }
@@ -203,7 +204,7 @@ fn read(place: &Place) -> (Vec<[i16; 2]>, Vec<Mark>) {
 }
 
 fn is_whole(place: &Place) -> Option<u64> {
-    match verify(place, &Keys::default()).expect("it can be read") {
+    match verify(place, &Keys::default(), None).expect("it can be read") {
         Verdict::Whole { gaps, .. } => Some(gaps),
         Verdict::Unfinished { .. } | Verdict::Torn { .. } | Verdict::Changed { .. } => None,
     }
@@ -223,7 +224,7 @@ fn a_call_is_recorded_as_it_was_heard_and_is_whole_when_it_is_over() {
     stage.speaks(1);
     stage.run(seconds(3));
     assert_eq!(stage.shared.status.counts().open, 1);
-    stage.order(Order::End(id(1)));
+    stage.order(Order::End(id(1), stage.now().at));
     stage.run(ROUND);
     let (frames, marks) = read(&stage.place(1));
     assert_eq!(frames.len(), 24_000);
@@ -244,11 +245,11 @@ fn what_is_said_in_a_pause_is_not_kept_and_what_was_said_just_before_is() {
     stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
     stage.speaks(1);
     stage.run(seconds(2));
-    stage.order(Order::Pause(id(1)));
+    stage.order(Order::Pause(id(1), stage.now().at));
     stage.run(seconds(1));
-    stage.order(Order::Resume(id(1)));
+    stage.order(Order::Resume(id(1), stage.now().at));
     stage.run(seconds(1));
-    stage.order(Order::End(id(1)));
+    stage.order(Order::End(id(1), stage.now().at));
     stage.run(ROUND);
     let (frames, marks) = read(&stage.place(1));
     assert!(both(&frames[..16_000]) > 15_600, "{}", both(&frames[..16_000]));
@@ -272,7 +273,7 @@ fn a_recording_of_a_killed_server_goes_on_in_the_same_file_with_the_gap_marked()
     stage.run(ROUND);
     stage.speaks(1);
     stage.run(seconds(2));
-    stage.order(Order::End(id(1)));
+    stage.order(Order::End(id(1), stage.now().at));
     stage.run(ROUND);
     assert_eq!(is_whole(&stage.place(1)), Some(1));
     let (frames, marks) = read(&stage.place(1));
@@ -310,14 +311,14 @@ fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was
     ear.leave(now);
     let gone = jobs.try_iter().map(|job| scribe.take(job)).last();
     assert_eq!(gone, Some(false));
-    let found = verify(&place, &Keys::default()).expect("it can be read");
+    let found = verify(&place, &Keys::default(), None).expect("it can be read");
     assert!(
         matches!(found, Verdict::Unfinished { samples: 20_000, .. }),
         "{found:?}"
     );
     let mut next = Stage::at(dir.path(), 2_600);
     next.order(Order::GoOn(begin));
-    next.order(Order::End(id(1)));
+    next.order(Order::End(id(1), next.now().at));
     next.run(ROUND);
     assert_eq!(is_whole(&place), Some(1));
 }
@@ -361,7 +362,7 @@ fn what_a_full_disk_refuses_waits_and_is_written_when_there_is_room() {
     assert!(said.contains("the disk is full"), "{said}");
     fault::set_room(None);
     stage.run(seconds(3));
-    stage.order(Order::End(id(1)));
+    stage.order(Order::End(id(1), stage.now().at));
     stage.run(ROUND);
     let (frames, _) = read(&stage.place(1));
     assert!(both(&frames) > 79_000, "{}", both(&frames));
@@ -382,7 +383,7 @@ fn what_waits_for_a_full_disk_has_a_limit_and_what_is_left_out_is_a_gap_of_that_
     assert!(stage.shared.status.counts().waiting_bytes <= 3 * 33_000);
     fault::set_room(None);
     stage.run(seconds(4));
-    stage.order(Order::End(id(1)));
+    stage.order(Order::End(id(1), stage.now().at));
     stage.run(ROUND);
     let why = Fault::DiskFull;
     let recording = id(1);
@@ -407,14 +408,14 @@ fn one_that_cannot_begin_is_lost_and_the_others_go_on() {
     let dir = folder();
     let mut stage = Stage::at(dir.path(), 0);
     stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
-    stage.order(Order::End(id(1)));
+    stage.order(Order::End(id(1), stage.now().at));
     stage.run(ROUND);
     // The same once more: its name is taken.
     stage.clock.store(0, Ordering::Relaxed);
     stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
     stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
     stage.run(seconds(2));
-    stage.order(Order::End(id(2)));
+    stage.order(Order::End(id(2), stage.now().at));
     stage.run(ROUND);
     let (recording, why) = (id(1), Fault::DiskFails);
     assert_eq!(stage.told(), [Report::Lost { recording, why }]);
@@ -457,7 +458,7 @@ fn packets_that_came_faster_than_they_were_taken_are_a_gap_that_is_reported() {
     stage.speaking.truncate(2);
     stage.rounds += 5;
     stage.run(seconds(3));
-    stage.order(Order::End(id(1)));
+    stage.order(Order::End(id(1), stage.now().at));
     stage.run(ROUND);
     let (recording, why) = (id(1), Fault::Overrun);
     assert_eq!(stage.told(), [Report::Gap { recording, why }]);
@@ -475,7 +476,7 @@ fn what_cannot_be_decoded_is_kept_as_it_was_heard() {
     }
     stage.run(seconds(3));
     stage.speaking.clear();
-    stage.order(Order::End(id(1)));
+    stage.order(Order::End(id(1), stage.now().at));
     stage.run(ROUND);
     assert_eq!(is_whole(&stage.place(1)), Some(0));
     let file = stage.place(1).day.join(format!("{}.rtpdump", id(1)));
@@ -510,11 +511,11 @@ fn an_account_with_a_key_has_its_recordings_sealed_and_others_have_the_servers_o
     stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
     stage.speaks(1);
     stage.run(seconds(2));
-    stage.order(Order::End(id(1)));
+    stage.order(Order::End(id(1), stage.now().at));
     stage.run(ROUND);
     let place = stage.place(1);
     assert!(place.day.join(format!("{}.wav.sealed", id(1))).exists());
-    let found = verify(&place, sealing.keys()).expect("it can be read");
+    let found = verify(&place, sealing.keys(), None).expect("it can be read");
     assert!(matches!(found, Verdict::Whole { .. }), "{found:?}");
 }
 
@@ -564,14 +565,15 @@ fn a_recorder_with_its_threads_stops_with_everything_written() {
             payload_type: 8,
             coding: Some(Coding::A),
             is_event: false,
+            marker: false,
             payload: &[0; PACKET],
         });
     }
-    recorder.order(0, now(2_000), Order::End(id(1)));
+    recorder.order(0, now(2_000), Order::End(id(1), now(2_000).at));
     assert!(recorder.stop(seconds(60)));
     let place = Place::of(dir.path(), id(1), noon());
     assert!(is_whole(&place).is_some());
     // Whoever orders then is told.
-    recorder.order(0, now(3_000), Order::End(id(2)));
+    recorder.order(0, now(3_000), Order::End(id(2), now(3_000).at));
     assert_eq!(recorder.counts().refused_orders, 1);
 }

@@ -43,6 +43,7 @@ use sha2::{Digest as _, Sha256};
 use crate::base::form::forms;
 use crate::base::id::Id;
 use crate::base::limits::RECORDING_MARKS_MAX;
+use crate::base::redact::scrub;
 use crate::base::text;
 use crate::base::time::Wall;
 use crate::call::cdr::wall;
@@ -351,6 +352,20 @@ pub struct End {
     pub ended: Wall,
 }
 
+/// What chains call an account, or a key: by its own name, unless that holds what may be a telephone number; then `#` and the
+/// first 16 hexadecimal digits of its SHA-256, so that each has another one. A name that is written so already stays.
+pub fn account_name(name: &str) -> Box<str> {
+    const DIGITS: usize = 16;
+    let is_written = name.strip_prefix('#').is_some_and(|digits| {
+        digits.len() == DIGITS && digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+    });
+    if is_written || scrub(name) == name {
+        return name.into();
+    }
+    let digits = Sha::of(&[name.as_bytes()]).to_string();
+    format!("#{}", digits.get(..DIGITS).unwrap_or_default()).into()
+}
+
 /// An object's text, without the brace at its end.
 pub(super) fn open_text(object: &impl Serialize) -> String {
     let mut text = serde_json::to_string(object).expect("plain fields, and a String takes any write");
@@ -377,24 +392,45 @@ pub(super) fn line(text: &str, sha: Sha) -> String {
     format!("{text}{BEFORE_SHA}{sha}{AFTER_SHA}\n")
 }
 
-/// The marks, no more than one line may have: of those beyond, what is missing is added up by channel and cause.
+/// The marks, no more than one line may have: of those beyond, what is missing is added up, by channel and cause. Where that
+/// isn't enough, the first turns between pause and recording, or between streams, go; what they led to stays.
 pub(in crate::records) fn fold(mut marks: Vec<Mark>) -> Vec<Mark> {
-    if marks.len() <= RECORDING_MARKS_MAX {
-        return marks;
-    }
-    // One for each way in which samples are lost, at most.
-    const WAYS: usize = 16;
-    let beyond = marks.split_off(RECORDING_MARKS_MAX - WAYS);
-    for mark in beyond {
-        let added_up = marks.iter_mut().any(|kept| added(&mut kept.what, mark.what));
-        if !added_up && marks.len() < RECORDING_MARKS_MAX {
-            marks.push(mark);
+    let mut beyond = marks.len().saturating_sub(RECORDING_MARKS_MAX);
+    let is_lost = |what| matches!(what, What::Lost { .. } | What::NotWritten { .. });
+    for lost_only in [true, false] {
+        // The first of each kind takes what the last ones say.
+        for index in (1..marks.len()).rev() {
+            if beyond == 0 {
+                return marks;
+            }
+            let (before, rest) = marks.split_at_mut(index);
+            let Some(mark) = rest.first().filter(|mark| !lost_only || is_lost(mark.what)) else {
+                continue;
+            };
+            if before.iter_mut().any(|kept| added(&mut kept.what, mark.what)) {
+                marks.remove(index);
+                beyond -= 1;
+            }
         }
     }
+    marks.retain(|mark| {
+        let is_turn = match mark.what {
+            What::Paused | What::Resumed | What::Stream { .. } => true,
+            // One of each kind is left.
+            What::Lost { .. }
+            | What::Restarted { .. }
+            | What::Abandoned { .. }
+            | What::NotWritten { .. }
+            | What::NotSynced { .. } => false,
+        };
+        let goes = beyond > 0 && is_turn;
+        beyond -= usize::from(goes);
+        !goes
+    });
     marks
 }
 
-/// Adds what is lost by `more` to what is lost in the same way by `kept`.
+/// Adds what `more` says to what `kept` says of the same kind.
 fn added(kept: &mut What, more: What) -> bool {
     match (kept, more) {
         (
@@ -422,6 +458,29 @@ fn added(kept: &mut What, more: What) -> bool {
             *samples = samples.saturating_add(more);
             true
         }
+        (
+            What::Restarted {
+                silent_ms,
+                cut_blocks,
+            },
+            What::Restarted {
+                silent_ms: more,
+                cut_blocks: cut,
+            },
+        ) => {
+            *silent_ms = silent_ms.saturating_add(more);
+            *cut_blocks = cut_blocks.saturating_add(cut);
+            true
+        }
+        (What::Abandoned { cut_blocks }, What::Abandoned { cut_blocks: cut }) => {
+            *cut_blocks = cut_blocks.saturating_add(cut);
+            true
+        }
+        (What::NotSynced { from_block }, What::NotSynced { from_block: also }) => {
+            *from_block = also.min(*from_block);
+            true
+        }
+        (kept @ What::Stream { .. }, more) => *kept == more,
         (_, _) => false,
     }
 }

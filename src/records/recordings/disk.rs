@@ -1,8 +1,9 @@
 //! The few calls by which a recording's files are written; in tests the disk under them may be full, or sick.
 
-use std::fs::File;
+use std::fs::{self, File, ReadDir};
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 /// Writes all of `bytes` at `at`. After an error the file may hold a part of them.
 pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
@@ -31,9 +32,21 @@ pub(super) fn sync_system(dir: &File) -> io::Result<()> {
     Ok(rustix::fs::syncfs(dir)?)
 }
 
+/// What a folder holds.
+pub(super) fn list(dir: &Path) -> io::Result<ReadDir> {
+    match fault::is_unreadable(dir) {
+        false => fs::read_dir(dir),
+        true => Err(io::Error::from_raw_os_error(libc::EIO)),
+    }
+}
+
 /// Nothing in a build that is no test.
 #[cfg(not(test))]
 mod fault {
+    pub const fn is_unreadable(_dir: &std::path::Path) -> bool {
+        false
+    }
+
     pub const fn room_for(_bytes: usize) -> Option<usize> {
         None
     }
@@ -47,16 +60,27 @@ mod fault {
 pub(in crate::records) mod fault {
     //! The disk of the test that runs on this thread.
 
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
+    use std::path::{Path, PathBuf};
 
     thread_local! {
         static ROOM: Cell<Option<usize>> = const { Cell::new(None) };
         static SICK: Cell<bool> = const { Cell::new(false) };
+        static UNREADABLE: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
     }
 
     /// From now on the disk has room for so many bytes; `None`: for all.
     pub fn set_room(bytes: Option<usize>) {
         ROOM.set(bytes);
+    }
+
+    /// From now on this folder can't be read.
+    pub fn set_unreadable(dir: Option<PathBuf>) {
+        UNREADABLE.replace(dir);
+    }
+
+    pub fn is_unreadable(dir: &Path) -> bool {
+        UNREADABLE.with_borrow(|of| of.as_deref() == Some(dir))
     }
 
     /// Whether from now on no sync succeeds.

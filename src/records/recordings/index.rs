@@ -9,13 +9,15 @@ use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::chain::{Audio, Cipher, End, Head, Sha, form};
-use super::lines::{NoHead, last_line, read_head, whole_line};
+use super::chain::{Audio, Cipher, End, Head, Sha, account_name, form};
+use super::lines::{NoHead, is_busy, last_line, read_head, whole_line};
 use super::place::{Phase, chain_phase};
 use super::retention::erase_files;
-use super::{Error, Place};
+use super::{Error, Place, disk};
 use crate::base::id::Id;
+use crate::base::limits::RECORDING_LEFT_AFTER;
 use crate::base::time::Wall;
 
 /// Bytes of a chain in which its first line ends.
@@ -30,27 +32,46 @@ pub enum State {
     Running,
     /// It is.
     Whole,
+    /// Its chain isn't there or can't be read, or nobody has written it for [`RECORDING_LEFT_AFTER`] and no server could end
+    /// it. It is kept, and goes, as if it had ended when its files were last written.
+    Broken,
 }
 
-/// A recording, as its first line says.
+/// A recording.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// The recording.
+    /// It.
     pub recording: Id,
-    /// Its call, by whose id its record is found too.
+    /// When it began; of one whose chain can't be read, when its id was made.
+    pub began: Wall,
+    /// Whether it is whole.
+    pub state: State,
+    /// What its first line says; `None` if that can't be read.
+    pub known: Option<Known>,
+    /// The folder of its day.
+    day: Arc<Path>,
+}
+
+/// What a chain's first line says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// The recording's call, by whose id its record is found too.
     pub call: Id,
     /// The call's binding.
     pub binding: Option<Id>,
-    /// Whose it is.
+    /// Whose it is, as [`account_name`] writes it.
     pub account: Arc<str>,
-    /// When it began.
-    pub began: Wall,
     /// What kind of file it is.
     pub audio: Audio,
     /// How it is encrypted.
     pub sealed: Cipher,
-    /// Whether it is whole.
-    pub state: State,
+}
+
+impl Entry {
+    /// Whose it is, as [`account_name`] writes it; `None` if its first line can't be read.
+    pub fn account(&self) -> Option<&str> {
+        self.known.as_ref().map(|known| &*known.account)
+    }
 }
 
 /// Which recordings are wanted; an empty filter wants all.
@@ -65,10 +86,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, entry: &Entry) -> bool {
-        self.account
-            .as_deref()
-            .is_none_or(|account| *account == *entry.account)
+    /// Whether it wants that one; `account` is the filter's, as chains write it.
+    fn takes(&self, entry: &Entry, account: Option<&str>) -> bool {
+        account.is_none_or(|account| entry.account() == Some(account))
             && self.since.is_none_or(|since| entry.began >= since)
             && self.until.is_none_or(|until| entry.began < until)
     }
@@ -79,10 +99,30 @@ impl Filter {
 pub struct Scanned {
     /// Recordings that aren't whole: whoever goes on with none of them ends them.
     pub running: Vec<Id>,
-    /// How many chains could not be read; those recordings are in no list.
+    /// How many chains could not be read, and folders.
     pub unreadable: usize,
     /// Some of them, a sentence each.
     pub said: Vec<String>,
+}
+
+impl Scanned {
+    fn unreadable(&mut self, sentence: String) {
+        self.unreadable += 1;
+        if self.said.len() < NAMED_MAX {
+            self.said.push(sentence);
+        }
+    }
+
+    /// What a folder holds; of one that can't be read, nothing.
+    fn of(&mut self, folder: &Path, listed: Result<Vec<PathBuf>, Error>) -> Vec<PathBuf> {
+        listed.unwrap_or_else(|error| {
+            self.unreadable(format!(
+                "the recordings in {} are in no list: {error}",
+                folder.display()
+            ));
+            Vec::new()
+        })
+    }
 }
 
 /// The recordings of a folder.
@@ -96,11 +136,20 @@ pub struct Index {
 }
 
 impl Index {
-    /// Looks through the folder. What was being erased when a server was killed is erased.
+    /// Looks through the folder. What was being erased when a server was killed is erased. What can't be read is said, and the
+    /// rest is looked at.
     ///
     /// # Errors
-    /// The folder, or one in it, can't be read. One that isn't there holds nothing.
+    /// The folder itself can't be read. One that isn't there holds nothing.
     pub fn scan(dir: &Path) -> Result<(Self, Scanned), Error> {
+        Self::scan_since(dir, None)
+    }
+
+    /// [`Index::scan`], but for what began on days before this time's.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn scan_since(dir: &Path, since: Option<Wall>) -> Result<(Self, Scanned), Error> {
         let mut index = Self {
             dir: dir.to_owned(),
             entries: BTreeMap::new(),
@@ -109,56 +158,93 @@ impl Index {
             accounts: HashSet::new(),
         };
         let mut scanned = Scanned::default();
-        for year in folders(dir)? {
-            for month in folders(&year)? {
-                for day in folders(&month)? {
-                    for file in list(&day)? {
-                        index.look_at(&file, &mut scanned)?;
+        let first = since.map(|since| Place::of(dir, Id::from_bits(0), since).day);
+        let years = folders(dir)?;
+        for year in years.iter().rev() {
+            for month in scanned.of(year, folders(year)).iter().rev() {
+                for day in scanned.of(month, folders(month)).iter().rev() {
+                    // Dates are written so that they sort as text.
+                    if first.as_ref().is_some_and(|first| day < first) {
+                        return Ok((index, scanned));
                     }
+                    let files = scanned.of(day, list(day));
+                    index.look_at_day(&Arc::from(day.as_path()), &files, &mut scanned);
                 }
             }
         }
         Ok((index, scanned))
     }
 
-    fn look_at(&mut self, file: &Path, scanned: &mut Scanned) -> Result<(), Error> {
-        if let Some(place) = Place::half_erased(file) {
-            return erase_files(&place);
-        }
-        let Some(phase) = chain_phase(file) else {
-            return Ok(());
-        };
-        match first_line(file) {
-            Ok(head) if Place::of(&self.dir, head.recording, head.began).chain(phase) == file => {
-                let state = match phase {
-                    Phase::Part => State::Running,
-                    Phase::Whole => State::Whole,
-                };
-                if state == State::Running {
-                    scanned.running.push(head.recording);
+    fn look_at_day(&mut self, day: &Arc<Path>, files: &[PathBuf], scanned: &mut Scanned) {
+        // Audio whose chain isn't there is in no other way to be found.
+        let (mut left, mut gone) = (BTreeSet::new(), HashSet::new());
+        for file in files {
+            if let Some(place) = Place::half_erased(file) {
+                match erase_files(&place) {
+                    Ok(()) => drop(gone.insert(place.recording)),
+                    Err(error) => {
+                        scanned.unreadable(format!("what is left of an erased recording stays: {error}"));
+                    }
                 }
-                self.add(&head, state);
+                continue;
             }
-            other => {
-                let why = match other {
-                    Ok(_) => "its name or folder is another recording's".to_owned(),
-                    Err(why) => why,
-                };
-                scanned.unreadable += 1;
-                if scanned.said.len() < NAMED_MAX {
-                    let said = format!(
-                        "the recording {} is in no list: {why}; `umbra recording verify` says more",
-                        file.display()
-                    );
-                    scanned.said.push(said);
+            let Some(place) = Place::named(file) else {
+                continue;
+            };
+            let Some(phase) = chain_phase(file) else {
+                left.insert(place.recording);
+                continue;
+            };
+            match first_line(file) {
+                Ok(head) if Place::of(&self.dir, head.recording, head.began).chain(phase) == *file => {
+                    let state = match phase {
+                        Phase::Part if is_left(&place) => State::Broken,
+                        Phase::Part => State::Running,
+                        Phase::Whole => State::Whole,
+                    };
+                    if phase == Phase::Part {
+                        scanned.running.push(head.recording);
+                    }
+                    self.add_in(&head, state, Arc::clone(day));
+                }
+                Ok(_) => {
+                    left.insert(place.recording);
+                    scanned.unreadable(unlisted(file, "its name or folder is another recording's"));
+                }
+                // A kill as it was begun does that; it can be ended as others can.
+                Err(NoFirst::Torn) if phase == Phase::Part => {
+                    scanned.running.push(place.recording);
+                    self.add_broken(place.recording, day);
+                }
+                Err(why) => {
+                    left.insert(place.recording);
+                    scanned.unreadable(unlisted(file, &why.to_string()));
                 }
             }
         }
-        Ok(())
+        for recording in left.into_iter().filter(|recording| !gone.contains(recording)) {
+            self.add_broken(recording, day);
+        }
+    }
+
+    /// Adds a recording of whose chain nothing is known, unless something is.
+    fn add_broken(&mut self, recording: Id, day: &Arc<Path>) {
+        self.entries.entry(recording).or_insert_with(|| Entry {
+            recording,
+            began: recording.minted(),
+            state: State::Broken,
+            known: None,
+            day: Arc::clone(day),
+        });
     }
 
     /// Adds a recording, in place of what was known of it.
     pub fn add(&mut self, head: &Head, state: State) {
+        let day = Place::of(&self.dir, head.recording, head.began).day;
+        self.add_in(head, state, day.into());
+    }
+
+    fn add_in(&mut self, head: &Head, state: State, day: Arc<Path>) {
         self.remove(head.recording);
         let account = match self.accounts.get(&*head.account) {
             Some(account) => Arc::clone(account),
@@ -168,19 +254,23 @@ impl Index {
                 account
             }
         };
-        let entry = Entry {
-            recording: head.recording,
+        self.by_call.insert((head.call, head.recording));
+        self.by_binding
+            .extend(head.binding.map(|binding| (binding, head.recording)));
+        let known = Known {
             call: head.call,
             binding: head.binding,
             account,
-            began: head.began,
             audio: head.audio,
             sealed: head.sealed,
-            state,
         };
-        self.by_call.insert((entry.call, entry.recording));
-        self.by_binding
-            .extend(entry.binding.map(|binding| (binding, entry.recording)));
+        let entry = Entry {
+            recording: head.recording,
+            began: head.began,
+            state,
+            known: Some(known),
+            day,
+        };
         self.entries.insert(entry.recording, entry);
     }
 
@@ -191,11 +281,18 @@ impl Index {
         }
     }
 
+    /// Nobody can end the recording: its key is gone, it is damaged, or a newer program wrote it.
+    pub fn broken(&mut self, recording: Id) {
+        if let Some(entry) = self.entries.get_mut(&recording) {
+            entry.state = State::Broken;
+        }
+    }
+
     /// The recording is gone.
     pub fn remove(&mut self, recording: Id) {
-        if let Some(entry) = self.entries.remove(&recording) {
-            self.by_call.remove(&(entry.call, recording));
-            if let Some(binding) = entry.binding {
+        if let Some(known) = self.entries.remove(&recording).and_then(|entry| entry.known) {
+            self.by_call.remove(&(known.call, recording));
+            if let Some(binding) = known.binding {
                 self.by_binding.remove(&(binding, recording));
             }
         }
@@ -235,10 +332,11 @@ impl Index {
     /// before.
     pub fn page(&self, filter: &Filter, before: Option<Id>, limit: usize) -> Vec<&Entry> {
         let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let account = filter.account.as_deref().map(account_name);
         let latest = self.entries.range((Bound::Unbounded, end)).rev();
         latest
             .map(|(_, entry)| entry)
-            .filter(|entry| filter.takes(entry))
+            .filter(|entry| filter.takes(entry, account.as_deref()))
             .take(limit)
             .collect()
     }
@@ -250,7 +348,10 @@ impl Index {
 
     /// Where a recording's files lie.
     pub fn place(&self, entry: &Entry) -> Place {
-        Place::of(&self.dir, entry.recording, entry.began)
+        Place {
+            day: entry.day.to_path_buf(),
+            recording: entry.recording,
+        }
     }
 
     /// What the last line of a whole recording says, and its digits. Read from the disk, and not checked.
@@ -275,7 +376,7 @@ fn folders(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn list(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let listed = fs::read_dir(dir).and_then(|files| {
+    let listed = disk::list(dir).and_then(|files| {
         let paths = files.map(|file| file.map(|file| file.path()));
         paths.collect::<io::Result<Vec<_>>>()
     });
@@ -289,21 +390,62 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     }
 }
 
-/// A chain's first line; why not, in a few words.
-fn first_line(chain: &Path) -> Result<Head, String> {
+fn unlisted(chain: &Path, why: &str) -> String {
+    format!(
+        "the recording {} is in no list but by its id: {why}; `umbra recording verify` says more",
+        chain.display()
+    )
+}
+
+/// Whether nobody writes a recording that isn't whole, and nobody has for long.
+fn is_left(place: &Place) -> bool {
+    let is_old = last_written(place).is_ok_and(|written| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let written = Duration::from_millis(u64::try_from(written.as_millis()).unwrap_or(0));
+        now.saturating_sub(written) >= RECORDING_LEFT_AFTER
+    });
+    is_old && !is_busy(place)
+}
+
+/// When a recording's files were last written.
+pub(super) fn last_written(place: &Place) -> Result<Wall, Error> {
+    let mut last = None;
+    let chains = [Phase::Part, Phase::Whole].map(|phase| place.chain(phase));
+    for path in chains.into_iter().chain(place.audios()).chain(place.leavings()) {
+        match fs::metadata(&path).and_then(|file| file.modified()) {
+            Ok(written) => {
+                let since = written.duration_since(UNIX_EPOCH).unwrap_or_default();
+                last = last.max(Some(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::of(&path, error)),
+        }
+    }
+    // They were removed by hand: there is nothing more to be kept.
+    Ok(Wall::from_millis(last.unwrap_or(0)))
+}
+
+/// Why there is no first line.
+#[derive(Debug, thiserror::Error)]
+enum NoFirst {
+    #[error("its first line was never whole")]
+    Torn,
+    #[error("its first line isn't as it was written")]
+    Changed,
+    #[error("a newer umbra wrote it, in form {0}; this one reads up to form {form}", form = form())]
+    Newer(u32),
+    #[error("{0}")]
+    Disk(#[from] io::Error),
+}
+
+/// A chain's first line.
+fn first_line(chain: &Path) -> Result<Head, NoFirst> {
     let mut line = Vec::new();
-    File::open(chain)
-        .and_then(|file| BufReader::new(file.take(HEAD_BYTES_MAX)).read_until(b'\n', &mut line))
-        .map_err(|error| error.to_string())?;
-    let Some(first) = whole_line(&line) else {
-        return Err("its first line was never whole".to_owned());
-    };
+    BufReader::new(File::open(chain)?.take(HEAD_BYTES_MAX)).read_until(b'\n', &mut line)?;
+    let first = whole_line(&line).ok_or(NoFirst::Torn)?;
     match read_head(first) {
         Ok((head, _)) => Ok(head),
-        Err(NoHead::Newer(newer)) => Err(format!(
-            "a newer umbra wrote it, in form {newer}; this one reads up to form {}",
-            form()
-        )),
-        Err(NoHead::Torn | NoHead::Changed) => Err("its first line isn't as it was written".to_owned()),
+        Err(NoHead::Newer(newer)) => Err(NoFirst::Newer(newer)),
+        Err(NoHead::Torn | NoHead::Changed) => Err(NoFirst::Changed),
     }
 }

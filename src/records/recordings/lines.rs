@@ -1,7 +1,9 @@
 //! Reading a chain: its lines are believed one after the other, up to the first that isn't as it was written.
 
-use std::fs::File;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _};
+use std::ops::Deref;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -63,6 +65,54 @@ impl Found {
             self.phase,
         )))
     }
+}
+
+/// A chain's file that nobody else can take until it is dropped; the lock goes with the process, however that ends.
+pub(super) struct Locked(File);
+
+impl Locked {
+    /// Takes a file of that name.
+    pub(super) fn take(chain: File, path: &Path) -> Result<Self, Error> {
+        match chain.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Busy(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(Error::of(path, error)),
+        }
+        let locked = Self(chain);
+        // Until then somebody else may have given it another name, or removed it.
+        match is_at(&locked, path) {
+            true => Ok(locked),
+            false => Err(Error::Busy(path.to_owned())),
+        }
+    }
+}
+
+impl Deref for Locked {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Closing it isn't enough: a program that is just being started has it too, for a moment.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Whether that file has this name.
+fn is_at(file: &File, path: &Path) -> bool {
+    let number = |file: fs::Metadata| (file.dev(), file.ino());
+    let (file, named) = (file.metadata().map(number), fs::metadata(path).map(number));
+    matches!((file, named), (Ok(file), Ok(named)) if file == named)
+}
+
+/// Whether somebody writes that recording, in this process or another one.
+pub(super) fn is_busy(place: &Place) -> bool {
+    let path = place.chain(Phase::Part);
+    File::open(&path).is_ok_and(|chain| matches!(Locked::take(chain, &path), Err(Error::Busy(_))))
 }
 
 /// A chain that is longer than any of ours is read in part: what follows is found to be no line of it.
@@ -352,10 +402,8 @@ pub(super) fn read_head(raw: &[u8]) -> Result<(Head, Sha), NoHead> {
         return Err(NoHead::Changed);
     }
     let head: Head = serde_json::from_str(&format!("{text}}}")).map_err(|_| NoHead::Changed)?;
-    match head.rate {
-        0 => Err(NoHead::Changed),
-        1.. => Ok((head, sha)),
-    }
+    let is_possible = head.rate > 0 && head.key.is_some() == (head.sealed != Cipher::None);
+    is_possible.then_some((head, sha)).ok_or(NoHead::Changed)
 }
 
 fn read_end(text: &str, before: Sha, sha: Sha) -> Option<Ending> {

@@ -6,7 +6,8 @@
 //! YYYY/MM/DD/ID.chain    a line for the recording, one for each block, one for its end: see `chain`
 //! ```
 //!
-//! In place of the WAV file there may be `ID.rtpdump`, where the parties spoke a codec that isn't decoded. While a recording
+//! Beside them may lie `ID.cut`, what was cut off both files after a loss of power, and `ID.wav.damaged`, audio of which no
+//! chain tells. In place of the WAV file there may be `ID.rtpdump`, where the parties spoke a codec that isn't decoded. While a recording
 //! runs both names end in `.part`; they lose that when all is on the medium, the chain last. The day is that of its
 //! beginning, in UTC. There is no telephone number in either file: what call and binding it belongs to stands in the chain,
 //! who they are in the call's record.
@@ -45,6 +46,9 @@ pub enum Error {
     /// There is a recording of that id.
     #[error("there is a recording {} already: it is left as it is", .0.display())]
     Taken(PathBuf),
+    /// Somebody writes it.
+    #[error("another server writes the recording {}: give each server a folder of its own, or stop that one", .0.display())]
+    Busy(PathBuf),
     /// There is none.
     #[error("there is no recording {}: it was erased, or lies in another folder", .0.display())]
     Absent(PathBuf),

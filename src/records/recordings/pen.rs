@@ -12,9 +12,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::chain::{
-    Audio, Cipher, Content, End, Front, Head, Mark, Sha, Unwritten, What, block_text, fold, form, open_text,
+    Audio, Cipher, Content, End, Front, Head, Mark, Sha, Unwritten, What, account_name, block_text, fold,
+    form, open_text,
 };
-use super::lines::{FRAME_BYTES, header_bytes, next_line};
+use super::lines::{FRAME_BYTES, Locked, header_bytes, next_line};
 use super::place::Phase;
 use super::seal::{Key, Mac, Seal, nonce};
 use super::{Error, Place, disk};
@@ -36,6 +37,9 @@ const UNKNOWN: u32 = u32::MAX;
 
 /// Recordings from which on they are synced together.
 const TOGETHER_FROM: usize = 16;
+
+/// Blocks after which a mark is written once more that says since when the medium has refused them.
+const UNSYNCED_SAID_EACH: u64 = 8;
 
 /// What a new recording is.
 #[derive(Clone, Debug)]
@@ -68,7 +72,7 @@ impl Begin {
             call: self.call,
             binding: self.binding,
             // Somebody may have named an account by a telephone number.
-            account: scrub(&self.account).into(),
+            account: account_name(&self.account),
             node: scrub(&self.node).into(),
             began: self.began,
             audio: self.audio,
@@ -124,7 +128,7 @@ pub struct Pen {
     head: Head,
     seal: Option<Seal>,
     audio: File,
-    chain: File,
+    chain: Locked,
     at: At,
     /// Marks that wait for the next line.
     marks: Vec<Mark>,
@@ -159,8 +163,8 @@ enum Torn {
 struct Synced {
     /// The blocks; `None`: not even the files' names.
     blocks: Option<u64>,
-    /// The block from which on a mark says that they may not be.
-    doubted: Option<u64>,
+    /// The block from which on a mark says that they may not be, and how many there were when it last did.
+    doubted: Option<(u64, u64)>,
 }
 
 /// What a block brings.
@@ -174,7 +178,7 @@ impl Pen {
     /// Makes both files of a new recording.
     ///
     /// # Errors
-    /// There is one of that id, or the disk refuses; then nothing is left behind.
+    /// There is one of that id, or the disk refuses; then nothing of this one is left behind.
     pub fn begin(dir: &Path, begin: &Begin) -> Result<Self, Error> {
         let head = begin.head();
         let place = Place::of(dir, head.recording, head.began);
@@ -187,30 +191,28 @@ impl Pen {
         }
         folder::make(&place.day).map_err(|error| Error::of(&place.day, error))?;
         let chain = create(&chain_path).map_err(|error| Error::of(&chain_path, error))?;
-        let made = create(&audio_path).and_then(|audio| {
-            let (line, sha) = next_line(None, &open_text(&head));
-            let at = At {
-                audio_bytes: header_bytes(&head),
-                chain_bytes: line.len() as u64,
-                blocks: 0,
-                samples: 0,
-                gaps: 0,
-                sha,
-            };
-            write_header(&audio, &head, UNKNOWN)?;
-            disk::write_at(&chain, line.as_bytes(), 0)?;
-            Ok((audio, at))
-        });
-        let (audio, at) = made.map_err(|error| {
-            // Left behind, they would only be found to be torn at their first byte.
-            let _ = fs::remove_file(&audio_path);
-            let _ = fs::remove_file(&chain_path);
-            Error::of(&audio_path, error)
+        // Whoever took it in between has found nothing in it, and removes it.
+        let chain = Locked::take(chain, &chain_path).inspect_err(|error| {
+            if !matches!(error, Error::Busy(_)) {
+                let _ = fs::remove_file(&chain_path);
+            }
         })?;
-        Ok(Self::at(place, head, seal, [chain, audio], at))
+        let made = create(&audio_path).map_err(|error| Error::of(&audio_path, error));
+        let made = made.and_then(|audio| {
+            let first = write_first(&head, &chain, &audio).map_err(|error| {
+                let _ = fs::remove_file(&audio_path);
+                Error::of(&audio_path, error)
+            });
+            Ok((audio, first?))
+        });
+        let (audio, at) = made.inspect_err(|_| {
+            // Left behind, it would only be found to be torn at its first byte.
+            let _ = fs::remove_file(&chain_path);
+        })?;
+        Ok(Self::at(place, head, seal, (chain, audio), at))
     }
 
-    fn at(place: Place, head: Head, seal: Option<Seal>, [chain, audio]: [File; 2], at: At) -> Self {
+    fn at(place: Place, head: Head, seal: Option<Seal>, (chain, audio): (Locked, File), at: At) -> Self {
         Self {
             place,
             head,
@@ -272,12 +274,23 @@ impl Pen {
         Ok(())
     }
 
-    /// Writes a piece of a dump, as [`Pen::write`] does a block.
+    /// Writes a piece of a dump, as [`Pen::write`] does a block: all of it, or nothing.
     ///
     /// # Errors
     /// As there.
     pub fn write_packets(&mut self, packets: &Packets<'_>) -> Result<(), Error> {
         self.reach(packets.from, packets.millis, packets.marks)?;
+        let (before, marks) = (self.at, self.marks.clone());
+        let outcome = self.append_packets(packets);
+        if outcome.is_err() {
+            // What was written of it would stand there twice when it is tried again.
+            (self.at, self.marks, self.torn) = (before, marks, Torn::Perhaps);
+            let _ = self.mend();
+        }
+        outcome
+    }
+
+    fn append_packets(&mut self, packets: &Packets<'_>) -> Result<(), Error> {
         let until = packets.from.saturating_add(packets.millis);
         for piece in packets.bytes.chunks(RECORDING_BLOCK_BYTES_MAX) {
             // Its time is the first one's; the others belong to it.
@@ -333,6 +346,7 @@ impl Pen {
                     Error::Full(_) => Unwritten::DiskFull,
                     Error::Disk(..)
                     | Error::Taken(_)
+                    | Error::Busy(_)
                     | Error::Absent(_)
                     | Error::Damaged(..)
                     | Error::TooLong(_)
@@ -452,8 +466,12 @@ impl Pen {
             return;
         }
         let from_block = self.synced.blocks.unwrap_or(0) + 1;
-        if self.synced.doubted != Some(from_block) {
-            self.synced.doubted = Some(from_block);
+        // Again and again, so that the way back from the last block to the first of them is seen: see `go_on`.
+        let is_said = self.synced.doubted.is_some_and(|(from, said)| {
+            from == from_block && self.at.blocks.saturating_sub(said) < UNSYNCED_SAID_EACH
+        });
+        if !is_said {
+            self.synced.doubted = Some((from_block, self.at.blocks));
             self.add_marks(&[Mark {
                 at: self.at.samples,
                 what: What::NotSynced { from_block },
@@ -556,6 +574,21 @@ fn create(path: &Path) -> io::Result<File> {
         .create_new(true)
         .mode(0o600)
         .open(path)
+}
+
+/// Writes what stands at the beginning of both files.
+fn write_first(head: &Head, chain: &File, audio: &File) -> io::Result<At> {
+    let (line, sha) = next_line(None, &open_text(head));
+    write_header(audio, head, UNKNOWN)?;
+    disk::write_at(chain, line.as_bytes(), 0)?;
+    Ok(At {
+        audio_bytes: header_bytes(head),
+        chain_bytes: line.len() as u64,
+        blocks: 0,
+        samples: 0,
+        gaps: 0,
+        sha,
+    })
 }
 
 /// Writes the header of a plain WAV file with so many samples.

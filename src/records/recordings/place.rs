@@ -10,6 +10,9 @@ use crate::base::time::Wall;
 /// How the name of a file that is being written ends.
 const PART: &str = ".part";
 const CHAIN: &str = ".chain";
+/// How the name of an audio file ends whose chain isn't there, in place of `.part`.
+const DAMAGED: &str = "damaged";
+const CUT: &str = ".cut";
 /// What a chain is called from when its recording is being erased until both files are gone.
 const ERASING: &str = ".erasing";
 
@@ -49,7 +52,7 @@ impl Place {
         let recording: Id = id.parse().ok()?;
         // An id is read in small letters too, but never written so.
         let is_ours = recording.to_string() == id
-            && ["chain", "wav", "rtpdump"]
+            && ["chain", "wav", "rtpdump", "cut"]
                 .iter()
                 .any(|kind| rest.starts_with(kind));
         is_ours.then(|| Self {
@@ -96,6 +99,23 @@ impl Place {
         })
     }
 
+    /// What an audio file is called that its chain tells nothing of.
+    pub(super) fn damaged_of(audio: &Path) -> PathBuf {
+        audio.with_extension(DAMAGED)
+    }
+
+    /// What was cut off a recording before somebody went on with it.
+    pub(super) fn cut(&self) -> PathBuf {
+        self.file(CUT, Phase::Whole)
+    }
+
+    /// Every name of what may lie beside its two files.
+    pub(super) fn leavings(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        let parts = self.audios().filter(|path| is_part(path));
+        let damaged = parts.map(|path| Self::damaged_of(&path));
+        damaged.chain([self.cut()])
+    }
+
     pub(super) fn erasing(&self) -> PathBuf {
         self.file(ERASING, Phase::Whole)
     }
@@ -108,6 +128,12 @@ impl Place {
             recording: name.strip_suffix(ERASING)?.parse().ok()?,
         })
     }
+}
+
+/// Whether a file is being written, by its name.
+pub(super) fn is_part(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.ends_with(PART))
 }
 
 /// Whether this is the name of a chain, and of what phase.

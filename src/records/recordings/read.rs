@@ -16,7 +16,7 @@ use super::{Error, Place};
 use crate::rtp::wav::{HEADER_BYTES, stereo_header};
 
 /// Bytes that are looked at in one piece where there should be zeros.
-const PIECE_BYTES: usize = 64 << 10;
+pub(super) const PIECE_BYTES: usize = 64 << 10;
 
 /// A recording, open to be read.
 pub struct Reader {

@@ -10,12 +10,13 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::index::{Entry, Index, State};
+use super::chain::account_name;
+use super::index::{Entry, Index, State, last_written};
+use super::lines::is_busy;
 use super::place::Phase;
 use super::{Error, Place};
 use crate::base::id::Id;
 use crate::base::limits::RECORDINGS_DELETED_AT_ONCE;
-use crate::base::redact::scrub;
 use crate::base::time::Wall;
 use crate::records::folder;
 
@@ -48,22 +49,28 @@ impl Retention {
 
     /// An account's are kept so long.
     pub fn set(&mut self, account: &str, days: Days) {
-        // As chains write it.
-        self.accounts.insert(scrub(account).into(), days);
+        self.accounts.insert(account_name(account), days);
     }
 
-    fn of(&self, account: &str) -> Days {
-        self.accounts.get(account).copied().unwrap_or(self.usual)
+    fn of(&self, account: Option<&str>) -> Days {
+        match account {
+            Some(account) => self.accounts.get(account).copied().unwrap_or(self.usual),
+            // It may be anybody's.
+            None => self.accounts.values().fold(self.usual, |most, days| Days {
+                keep: most.keep.max(days.keep),
+                at_least: most.at_least.max(days.at_least),
+            }),
+        }
     }
 
-    /// Until when a recording of that account is kept that ended then.
-    pub fn until(&self, account: &str, ended: Wall) -> Wall {
+    /// Until when a recording of that account is kept that ended then; `account` as [`Entry::account`] says.
+    pub fn until(&self, account: Option<&str>, ended: Wall) -> Wall {
         let days = self.of(account);
         ended.plus(DAY * days.keep.max(days.at_least))
     }
 
     /// Before when nobody may erase it.
-    pub fn not_before(&self, account: &str, ended: Wall) -> Wall {
+    pub fn not_before(&self, account: Option<&str>, ended: Wall) -> Wall {
         ended.plus(DAY * self.of(account).at_least)
     }
 }
@@ -90,78 +97,92 @@ pub enum Erased {
     Running,
 }
 
-/// Erases what may be erased, and says of each recording what became of it. None of that name is none.
-///
-/// # Errors
-/// The disk refuses; those that come before are gone.
+/// Recordings for which the disk refused, and what it said; they stay where they are, and can be asked for again.
+pub type Failed = Vec<(Id, Error)>;
+
+/// Erases what may be erased, and says of each recording what became of it, and where the disk refused. None of that name is
+/// none.
 pub fn erase(
     index: &mut Index,
     which: Which,
     retention: &Retention,
     now: Wall,
-) -> Result<Vec<(Id, Erased)>, Error> {
+) -> (Vec<(Id, Erased)>, Failed) {
     let entries: Vec<Entry> = match which {
         Which::Recording(id) => index.get(id).into_iter().cloned().collect(),
         Which::Call(id) => index.of_call(id).cloned().collect(),
         Which::Binding(id) => index.of_binding(id).cloned().collect(),
     };
-    let mut erased = Vec::with_capacity(entries.len());
+    let (mut erased, mut failed) = (Vec::with_capacity(entries.len()), Failed::new());
     for entry in entries {
-        let became = match entry.state {
-            State::Running => Erased::Running,
-            State::Whole => {
-                let not_before = retention.not_before(&entry.account, ended(index, &entry)?);
-                match now < not_before {
-                    true => Erased::NotBefore(not_before),
-                    false => {
-                        remove(index, &entry, now)?;
-                        Erased::Gone
-                    }
-                }
-            }
-        };
-        erased.push((entry.recording, became));
-    }
-    Ok(erased)
-}
-
-/// Deletes recordings that have been kept long enough, the oldest first, and not too many at once. Returns which; as many as
-/// [`RECORDINGS_DELETED_AT_ONCE`] say that there may be more.
-///
-/// # Errors
-/// The disk refuses; those that come before are gone.
-pub fn delete_old(index: &mut Index, retention: &Retention, now: Wall) -> Result<Vec<Id>, Error> {
-    // None ends before it begins: of most the chain needn't be looked at.
-    let candidates: Vec<Entry> = index
-        .all()
-        .filter(|entry| entry.state == State::Whole && retention.until(&entry.account, entry.began) <= now)
-        .take(RECORDINGS_DELETED_AT_ONCE)
-        .cloned()
-        .collect();
-    let mut deleted = Vec::new();
-    for entry in candidates {
-        if retention.until(&entry.account, ended(index, &entry)?) <= now {
-            remove(index, &entry, now)?;
-            deleted.push(entry.recording);
+        match erase_one(index, &entry, retention, now) {
+            Ok(became) => erased.push((entry.recording, became)),
+            Err(error) => failed.push((entry.recording, error)),
         }
     }
-    Ok(deleted)
+    (erased, failed)
 }
 
-/// When a whole recording ended. One whose last line can't be read is judged by when its file was last written.
+fn erase_one(index: &mut Index, entry: &Entry, retention: &Retention, now: Wall) -> Result<Erased, Error> {
+    match entry.state {
+        State::Running => return Ok(Erased::Running),
+        State::Broken if is_busy(&index.place(entry)) => return Ok(Erased::Running),
+        State::Broken | State::Whole => {}
+    }
+    let not_before = retention.not_before(entry.account(), ended(index, entry)?);
+    if now < not_before {
+        return Ok(Erased::NotBefore(not_before));
+    }
+    remove(index, entry, now)?;
+    Ok(Erased::Gone)
+}
+
+/// Deletes recordings that have been kept long enough, the oldest first, and not too many at once. Returns which, and for
+/// which the disk refused; where [`RECORDINGS_DELETED_AT_ONCE`] were deleted there may be more.
+pub fn delete_old(index: &mut Index, retention: &Retention, now: Wall) -> (Vec<Id>, Failed) {
+    // None ends before it begins: of most the chain needn't be looked at.
+    let candidates: Vec<Id> = index
+        .all()
+        .filter(|entry| entry.state != State::Running && retention.until(entry.account(), entry.began) <= now)
+        .map(|entry| entry.recording)
+        .collect();
+    let (mut deleted, mut failed) = (Vec::new(), Failed::new());
+    for recording in candidates {
+        if deleted.len() == RECORDINGS_DELETED_AT_ONCE {
+            break;
+        }
+        let Some(entry) = index.get(recording).cloned() else {
+            continue;
+        };
+        let outcome = ended(index, &entry).and_then(|ended| {
+            let is_old = retention.until(entry.account(), ended) <= now
+                && !(entry.state == State::Broken && is_busy(&index.place(&entry)));
+            if is_old {
+                remove(index, &entry, now)?;
+            }
+            Ok(is_old)
+        });
+        match outcome {
+            Ok(true) => deleted.push(recording),
+            Ok(false) => {}
+            // One bad file must not keep all that come after it.
+            Err(error) => failed.push((recording, error)),
+        }
+    }
+    (deleted, failed)
+}
+
+/// When a recording ended. One whose last line can't be read is judged by when its files were last written.
 fn ended(index: &Index, entry: &Entry) -> Result<Wall, Error> {
-    let chain = index.place(entry).chain(Phase::Whole);
-    match index.end(entry) {
+    let said = match entry.state {
+        State::Whole => index.end(entry),
+        State::Running | State::Broken => Ok(None),
+    };
+    match said {
         Ok(Some((end, _))) => Ok(end.ended.max(entry.began)),
         // It was removed by hand: so is the rest.
         Err(Error::Absent(_)) => Ok(entry.began),
-        Ok(None) => {
-            let changed = fs::metadata(&chain).and_then(|file| file.modified());
-            let changed = changed.map_err(|error| Error::of(&chain, error))?;
-            let since = changed.duration_since(std::time::SystemTime::UNIX_EPOCH);
-            let millis = since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
-            Ok(Wall::from_millis(millis).max(entry.began))
-        }
+        Ok(None) => Ok(last_written(&index.place(entry))?.max(entry.began)),
         Err(error) => Err(error),
     }
 }
@@ -180,14 +201,20 @@ fn remove(index: &mut Index, entry: &Entry, now: Wall) -> Result<(), Error> {
 
 /// Removes a recording's files, or what is left of them.
 pub(super) fn erase_files(place: &Place) -> Result<(), Error> {
-    let (chain, erasing) = (place.chain(Phase::Whole), place.erasing());
+    // Where the disk isn't mounted nothing is there, and nothing is gone.
+    if !place.day.is_dir() {
+        return Err(Error::Disk(place.day.clone(), io::ErrorKind::NotFound.into()));
+    }
+    let erasing = place.erasing();
     let io = |path: &Path, outcome: io::Result<()>| match outcome {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::of(path, error)),
         Ok(()) | Err(_) => Ok(()),
     };
-    io(&chain, fs::rename(&chain, &erasing))?;
+    for chain in [Phase::Part, Phase::Whole].map(|phase| place.chain(phase)) {
+        io(&chain, fs::rename(&chain, &erasing))?;
+    }
     io(&place.day, folder::sync(&place.day))?;
-    for path in place.audios() {
+    for path in place.audios().chain(place.leavings()) {
         io(&path, fs::remove_file(&path))?;
     }
     io(&erasing, fs::remove_file(&erasing))?;

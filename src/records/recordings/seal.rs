@@ -25,7 +25,7 @@ use sha2::Sha256;
 use sm4::Sm4;
 use zeroize::Zeroizing;
 
-use super::chain::{Cipher, Nonce, Sha};
+use super::chain::{Cipher, Nonce, Sha, account_name};
 use crate::base::id::Id;
 use crate::base::text;
 
@@ -109,7 +109,7 @@ impl Key {
                 .ok_or(BadKey::Digits(32))?,
         };
         Ok(Self {
-            name: name.into(),
+            name: account_name(name),
             cipher,
             bytes: Arc::new(Zeroizing::new(bytes)),
         })

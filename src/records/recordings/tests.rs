@@ -17,6 +17,8 @@ use crate::base::time::Wall;
 use crate::rtp::wav;
 
 mod crash;
+mod left;
+mod marks;
 mod sealed;
 mod shelf;
 mod tamper;
@@ -119,7 +121,7 @@ fn seconds(numbers: &[Option<u64>]) -> Vec<i16> {
 }
 
 fn found(place: &Place) -> Verdict {
-    verify(place, &Keys::default()).expect("it can be read")
+    verify(place, &Keys::default(), None).expect("it can be read")
 }
 
 fn whole(finished: &Finished, seals: Seals) -> Verdict {
@@ -513,13 +515,50 @@ fn a_dump_holds_what_it_is_given_and_its_time_goes_on_in_milliseconds() {
 }
 
 #[test]
-fn an_account_that_is_named_by_a_number_is_masked_in_its_chain() {
+fn accounts_and_keys_that_are_named_by_numbers_are_hidden_and_kept_apart() {
+    use super::index::{Filter, Index};
+    use super::retention::{Days, Retention};
     let dir = folder();
-    let begin = Begin {
-        account: "shop 13800000001".into(),
-        ..begin(1)
+    let names = ["shop 13800000001", "shop 13811110001"];
+    let begins = [1, 2].map(|n| Begin {
+        account: names[n as usize - 1].into(),
+        ..begin(n)
+    });
+    for begin in &begins {
+        let (place, _) = recorded(dir.path(), begin, 1);
+        let chain = fs::read_to_string(place.chain(Phase::Whole)).expect("text");
+        assert!(chain.contains("\"account\":\"#"), "{chain}");
+        assert!(!chain.contains("shop"), "{chain}");
+    }
+    let (index, _) = Index::scan(dir.path()).expect("it can be read");
+    let usual = Days { keep: 1, at_least: 0 };
+    let mut retention = Retention::new(usual);
+    let days = Days { keep: 9, ..usual };
+    retention.set(names[0], days);
+    for (name, begin, keep) in [(names[0], &begins[0], 9), (names[1], &begins[1], 1)] {
+        let filter = Filter {
+            account: Some(name.into()),
+            ..Filter::default()
+        };
+        let page = index.page(&filter, None, 9);
+        assert_eq!(page.len(), 1, "{name}");
+        assert_eq!(page[0].recording, begin.recording);
+        let until = retention.until(page[0].account(), noon());
+        assert_eq!(until, after(keep * 86_400));
+    }
+    let digits = [b'0'; 32];
+    let key = |name| Key::of_digits(name, Cipher::Sm4Gcm, &digits).expect("a key");
+    let [one, other] = names.map(key);
+    assert_ne!(one.name(), other.name());
+    let sealed = Begin {
+        key: Some(one),
+        ..begin(3)
     };
-    let (place, _) = recorded(dir.path(), &begin, 1);
+    let (place, _) = recorded(dir.path(), &sealed, 1);
     let chain = fs::read_to_string(place.chain(Phase::Whole)).expect("text");
-    assert!(chain.contains("shop 138****0001"), "{chain}");
+    assert!(
+        !chain.contains("shop") && chain.contains("\"key\":\"#"),
+        "{chain}"
+    );
+    assert_eq!(samples(&read(&place, &keys(&sealed))), seconds(&[Some(0)]));
 }

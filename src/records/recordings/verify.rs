@@ -88,6 +88,8 @@ pub enum Change {
     EndRemoved,
     /// The chain's last line.
     End,
+    /// It isn't the one whose end the call's record tells of: its chain was made anew, or what was whole isn't any more.
+    Replaced,
     /// The block isn't what was sealed: who changed it has made the chain anew, without the key.
     Seal,
 }
@@ -108,6 +110,7 @@ impl fmt::Display for Change {
             Self::LinesAdded => "something was added behind the chain's last line",
             Self::EndRemoved => "the chain was cut off behind it",
             Self::End => "the last line of the chain was changed",
+            Self::Replaced => "it doesn't end as its call's record says",
             Self::Seal => "it isn't what was sealed with the account's key",
         })
     }
@@ -144,18 +147,39 @@ impl fmt::Display for Verdict {
 }
 
 /// Reads all of a recording and compares it with what its chain says. Without its key a sealed one is checked too, but for
-/// the seals themselves.
+/// the seals themselves. `expected` are the digits of its last line as its call's record has them: without them nobody can
+/// tell a recording from one that was made in its place.
 ///
 /// # Errors
 /// There is none, a newer program wrote it, or the disk can't be read.
-pub fn verify(place: &Place, keys: &Keys) -> Result<Verdict, Error> {
+pub fn verify(place: &Place, keys: &Keys, expected: Option<Sha>) -> Result<Verdict, Error> {
     let found = Found::at(place)?;
+    let (verdict, sha) = compare(found, place, keys)?;
+    let is_right = match verdict {
+        Verdict::Changed { .. } => true,
+        Verdict::Whole { .. } | Verdict::Unfinished { .. } | Verdict::Torn { .. } => {
+            expected.is_none_or(|expected| sha == Some(expected))
+        }
+    };
+    Ok(match is_right {
+        true => verdict,
+        false => at(0, Change::Replaced),
+    })
+}
+
+/// What is to be said of a recording by itself, and the digits of its last line.
+fn compare(found: Found, place: &Place, keys: &Keys) -> Result<(Verdict, Option<Sha>), Error> {
     let chain = match Chain::read(&found.bytes) {
         Ok(chain) => chain,
         Err(NoHead::Newer(newer)) => return Err(Error::Newer(found.chain, newer, form())),
-        Err(NoHead::Torn) if found.phase == Phase::Part => return Ok(Verdict::Torn { blocks: 0 }),
-        Err(NoHead::Torn | NoHead::Changed) => return Ok(at(0, Change::Head)),
+        Err(NoHead::Torn) if found.phase == Phase::Part => return Ok((Verdict::Torn { blocks: 0 }, None)),
+        Err(NoHead::Torn | NoHead::Changed) => return Ok((at(0, Change::Head), None)),
     };
+    let sha = chain.end.as_ref().map(|ending| ending.sha);
+    Ok((compare_with(&found, &chain, place, keys)?, sha))
+}
+
+fn compare_with(found: &Found, chain: &Chain, place: &Place, keys: &Keys) -> Result<Verdict, Error> {
     if chain.head.recording != place.recording {
         return Ok(at(0, Change::Name));
     }
@@ -169,7 +193,7 @@ pub fn verify(place: &Place, keys: &Keys) -> Result<Verdict, Error> {
     let seal = key
         .and_then(|name| keys.of(name, chain.head.sealed))
         .map(|key| key.seal(chain.head.recording));
-    let header = header(&found, &chain, &audio).map_err(io)?;
+    let header = header(found, chain, &audio).map_err(io)?;
     if let (Some(verdict), Phase::Part) = (&header, found.phase) {
         return Ok(verdict.clone());
     }
@@ -190,7 +214,7 @@ pub fn verify(place: &Place, keys: &Keys) -> Result<Verdict, Error> {
             Err(error) => return Err(io(error)),
         }
     }
-    Ok(match ending(&found, &chain, length, seal.as_ref()) {
+    Ok(match ending(found, chain, length, seal.as_ref()) {
         // How many samples its header should say is known of a chain that is whole.
         verdict @ Verdict::Whole { .. } => header.unwrap_or(verdict),
         verdict @ (Verdict::Unfinished { .. } | Verdict::Torn { .. } | Verdict::Changed { .. }) => verdict,

@@ -2,17 +2,19 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
 use super::{At, Begin, Bytes, Finished, Mark, Pen, SAMPLES_MAX, Torn, UNKNOWN, What, write_header};
 use crate::base::time::Wall;
-use crate::records::recordings::chain::{Cipher, Head, form};
-use crate::records::recordings::lines::{Block, Chain, Found, NoHead};
-use crate::records::recordings::place::Phase;
-use crate::records::recordings::read::load;
+use crate::records::recordings::chain::{Audio, Cipher, Head, Sha, form};
+use crate::records::recordings::lines::{Block, Chain, Doubt, Found, Locked, NoHead, header_bytes};
+use crate::records::recordings::place::{Phase, is_part};
+use crate::records::recordings::read::{PIECE_BYTES, load};
 use crate::records::recordings::seal::{Keys, Seal};
-use crate::records::recordings::{Error, Place};
+use crate::records::recordings::{Error, Place, disk};
+use crate::rtp::wav::HEADER_BYTES;
 
 /// Blocks at the end that a loss of power may have taken, though their lines are there: they are read once more, and may be
 /// cut off. With a sync each second there are two or three.
@@ -28,6 +30,8 @@ pub enum GoneOn {
         from: u64,
         /// Whether it was paused before.
         paused: bool,
+        /// Whether nothing is in its audio file: a dump needs its head then.
+        is_empty: bool,
     },
     /// It was at its end already.
     Ended(Finished),
@@ -56,7 +60,7 @@ impl Pen {
     /// wrote it; the disk refuses.
     pub fn go_on(dir: &Path, begin: &Begin, keys: &Keys, now: Wall) -> Result<GoneOn, Error> {
         let place = Place::of(dir, begin.recording, begin.began);
-        let mut left = match open(&place, keys)? {
+        let mut left = match open(&place, keys, None)? {
             Opened::Ended(finished) => return Ok(GoneOn::Ended(finished)),
             Opened::Left(left) => *left,
             Opened::Nothing => Left {
@@ -66,6 +70,7 @@ impl Pen {
             },
         };
         let pen = &mut left.pen;
+        let is_empty = pen.at.audio_bytes == header_bytes(&pen.head);
         let (at, rate) = (pen.at.samples, u64::from(pen.head.rate));
         let millis = u64::try_from(now.since(pen.head.began).as_millis()).unwrap_or(u64::MAX);
         let from = (millis.saturating_mul(rate) / 1_000).max(at);
@@ -83,6 +88,7 @@ impl Pen {
             pen: Box::new(left.pen),
             from,
             paused: left.paused,
+            is_empty,
         })
     }
 
@@ -91,16 +97,17 @@ impl Pen {
     /// # Errors
     /// The disk refuses.
     pub fn discard(self) -> Result<(), Error> {
-        clear(&self.place).map(drop)
+        clear(&self.place, Clear::All).map(drop)
     }
 
     /// Ends a recording that a killed server left, and that nobody goes on with: at its last whole block, with a mark.
-    /// `None` if there was nothing in it: then its files are gone.
+    /// `None` if there was nothing in it: then its files are gone. `expected` are the digits that its call's record has of its
+    /// end, if it has them: then it was whole once, and nothing may be missing now.
     ///
     /// # Errors
     /// As [`Pen::go_on`].
-    pub fn end_left(place: &Place, keys: &Keys) -> Result<Option<Finished>, Error> {
-        let mut left = match open(place, keys)? {
+    pub fn end_left(place: &Place, keys: &Keys, expected: Option<Sha>) -> Result<Option<Finished>, Error> {
+        let mut left = match open(place, keys, expected)? {
             Opened::Ended(finished) => return Ok(Some(finished)),
             Opened::Left(left) => *left,
             Opened::Nothing => return Ok(None),
@@ -116,18 +123,21 @@ impl Pen {
     }
 }
 
-/// Opens what a process left, and cuts the torn end off.
-fn open(place: &Place, keys: &Keys) -> Result<Opened, Error> {
-    let found = match Found::at(place) {
-        Ok(found) => found,
-        Err(Error::Absent(_)) => return clear(place),
-        Err(error) => return Err(error),
+/// Opens what a process left, and cuts the torn end off. With `expected` digits of its last line nothing is cut.
+fn open(place: &Place, keys: &Keys, expected: Option<Sha>) -> Result<Opened, Error> {
+    let Some((found, file)) = taken(place)? else {
+        return match expected {
+            None => clear(place, Clear::Empty),
+            Some(_) => Err(Error::Absent(place.chain(Phase::Whole))),
+        };
     };
     let damaged = |what: &str| Error::Damaged(found.chain.clone(), what.to_owned());
     let chain = match Chain::read(&found.bytes) {
         Ok(chain) => chain,
         // It was killed as it made its files.
-        Err(NoHead::Torn) if found.phase == Phase::Part => return clear(place),
+        Err(NoHead::Torn) if found.phase == Phase::Part && expected.is_none() => {
+            return clear(place, Clear::Empty);
+        }
         Err(NoHead::Newer(newer)) => return Err(Error::Newer(found.chain, newer, form())),
         Err(NoHead::Torn | NoHead::Changed) => {
             return Err(damaged("its first line isn't as it was written"));
@@ -136,53 +146,108 @@ fn open(place: &Place, keys: &Keys) -> Result<Opened, Error> {
     if chain.head.recording != place.recording {
         return Err(damaged("it is another recording's"));
     }
+    if expected.is_some_and(|expected| chain.end.as_ref().map(|end| end.sha) != Some(expected)) {
+        return Err(damaged("it was whole, says its call's record, with another end"));
+    }
     let seal = seal_of(&found, &chain.head, keys)?;
-    let files = writable(&found, &chain.head)?;
+    let files = (file, audio(&found, &chain.head)?);
     let io = |error| Error::of(&found.chain, error);
     if let Some(ending) = &chain.end {
-        // All that it needs are its names.
+        // All that it needs are its names. What was written before a kill may not be on the medium yet.
         let mut pen = pen_at(&found, &chain, chain.blocks.len(), seal, files);
         let finished = pen.finished.insert(pen.finished_with(ending.sha)).clone();
-        pen.name().map_err(io)?;
+        let synced = disk::sync(&pen.audio).and_then(|()| disk::sync(&pen.chain));
+        synced.and_then(|()| pen.name()).map_err(io)?;
         return Ok(Opened::Ended(finished));
     }
     if found.phase == Phase::Whole {
         return Err(damaged("its last line isn't there"));
     }
-    if chain.doubt.is_some_and(|(_, after)| after > DOUBTED_BLOCKS) {
+    let left = without_torn_end(&found, &chain, seal, files)?;
+    Ok(Opened::Left(Box::new(left)))
+}
+
+/// The files without what a kill, or a loss of power, has left behind their last whole block.
+fn without_torn_end(
+    found: &Found,
+    chain: &Chain,
+    seal: Option<Seal>,
+    files: (Locked, File),
+) -> Result<Left, Error> {
+    let damaged = |what: &str| Error::Damaged(found.chain.clone(), what.to_owned());
+    let io = |error| Error::of(&found.chain, error);
+    let first_doubted = first_doubted(found, chain);
+    let doubted_lines = chain.doubt.map_or(0, |(doubt, after)| match doubt {
+        Doubt::Torn => 0,
+        Doubt::Changed | Doubt::Missing | Doubt::Moved | Doubt::Beyond => after + 1,
+    });
+    if doubted_lines > DOUBTED_BLOCKS + 1 && !is_unsynced(found, chain) {
         return Err(damaged("a line in its middle isn't as it was written"));
     }
-    let kept = sound(&chain, &files[1]).map_err(io)?;
-    let cut_blocks = chain.blocks.len() - kept;
-    if cut_blocks > DOUBTED_BLOCKS {
+    let kept = sound(chain, &files.1, first_doubted).map_err(io)?;
+    if kept < first_doubted {
         return Err(damaged(
             "more of its audio is missing than a loss of power can take",
         ));
     }
+    let cut_blocks = chain.blocks.len() - kept + doubted_lines;
     let paused = chain.is_paused(kept);
-    let mut pen = pen_at(&found, &chain, kept, seal, files);
+    let mut pen = pen_at(found, chain, kept, seal, files);
+    let path = found.place.cut();
+    if cut_blocks > 0 {
+        keep_cut(&path, &pen).map_err(|error| Error::of(&path, error))?;
+    }
     pen.mend()
         .and_then(|()| write_header(&pen.audio, &pen.head, UNKNOWN))
         .map_err(io)?;
-    Ok(Opened::Left(Box::new(Left {
+    Ok(Left {
         pen,
         cut_blocks: cut_blocks as u64,
         paused,
-    })))
+    })
+}
+
+/// What is removed of a recording whose chain isn't there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Clear {
+    /// What nobody has said anything in; audio gets another name.
+    Empty,
+    All,
 }
 
 /// Removes what is left of a recording whose chain isn't there.
-fn clear(place: &Place) -> Result<Opened, Error> {
-    let chain = place.chain(Phase::Part);
-    let parts = place
-        .audios()
-        .filter(|path| path.extension().is_some_and(|end| end == "part"));
-    for path in parts.chain([chain]) {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::of(&path, error)),
-            Ok(()) | Err(_) => {}
-        }
+fn clear(place: &Place, what: Clear) -> Result<Opened, Error> {
+    let remove = |path: &Path| match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::of(path, error)),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    if what == Clear::All {
+        place.leavings().try_for_each(|path| remove(&path))?;
     }
+    let plain = place.audio(Audio::Wav, Cipher::None, Phase::Part);
+    for path in place.audios().filter(|path| is_part(path)) {
+        let header = match path == plain {
+            true => HEADER_BYTES as u64,
+            false => 0,
+        };
+        // What is behind the header somebody has said.
+        let is_audio = fs::metadata(&path).is_ok_and(|file| file.len() > header);
+        if what == Clear::All || !is_audio {
+            remove(&path)?;
+            continue;
+        }
+        let damaged = Place::damaged_of(&path);
+        if damaged.exists() {
+            return Err(Error::Taken(damaged));
+        }
+        fs::rename(&path, &damaged).map_err(|error| Error::of(&path, error))?;
+        tracing::warn!(
+            "the recording {} has no chain that tells of it: it is kept as {}, and begins anew",
+            path.display(),
+            damaged.display()
+        );
+    }
+    remove(&place.chain(Phase::Part))?;
     Ok(Opened::Nothing)
 }
 
@@ -198,18 +263,29 @@ fn seal_of(found: &Found, head: &Head, keys: &Keys) -> Result<Option<Seal>, Erro
     Ok(Some(key.seal(head.recording)))
 }
 
-/// The chain and the audio file, to be written to.
-fn writable(found: &Found, head: &Head) -> Result<[File; 2], Error> {
-    let (_, _, phase) = found.audio(head)?;
-    let audio = found.place.audio(head.audio, head.sealed, phase);
-    let open = |path: &Path| {
-        let file = File::options().read(true).write(true).open(path);
-        file.map_err(|error| Error::of(path, error))
+/// The recording's chain, locked, and what it holds; `None` if there is none.
+fn taken(place: &Place) -> Result<Option<(Found, Locked)>, Error> {
+    let found = match Found::at(place) {
+        Ok(found) => found,
+        Err(Error::Absent(_)) => return Ok(None),
+        Err(error) => return Err(error),
     };
-    Ok([open(&found.chain)?, open(&audio)?])
+    let chain = Locked::take(to_write(&found.chain)?, &found.chain)?;
+    // Until it was locked somebody may have written it.
+    Ok(Some((Found::at(place)?, chain)))
 }
 
-fn pen_at(found: &Found, chain: &Chain, blocks: usize, seal: Option<Seal>, files: [File; 2]) -> Pen {
+fn audio(found: &Found, head: &Head) -> Result<File, Error> {
+    let (_, _, phase) = found.audio(head)?;
+    to_write(&found.place.audio(head.audio, head.sealed, phase))
+}
+
+fn to_write(path: &Path) -> Result<File, Error> {
+    let file = File::options().read(true).write(true).open(path);
+    file.map_err(|error| Error::of(path, error))
+}
+
+fn pen_at(found: &Found, chain: &Chain, blocks: usize, seal: Option<Seal>, files: (Locked, File)) -> Pen {
     let last: Option<&Block> = blocks.checked_sub(1).and_then(|last| chain.blocks.get(last));
     let at = At {
         audio_bytes: chain.audio_bytes(blocks),
@@ -224,22 +300,73 @@ fn pen_at(found: &Found, chain: &Chain, blocks: usize, seal: Option<Seal>, files
     pen
 }
 
-/// How many of the first blocks have their audio, as far as a loss of power may have taken it.
-fn sound(chain: &Chain, audio: &File) -> io::Result<usize> {
+/// How many blocks come before those that a loss of power may have taken: the last few, and as far back as marks among them
+/// say that the medium refused them.
+fn first_doubted(found: &Found, chain: &Chain) -> usize {
+    let all = chain.blocks.len();
+    let mut first = all.saturating_sub(DOUBTED_BLOCKS);
+    for mark in marks_beyond(found, chain) {
+        first = first.min(before_unsynced(&mark).unwrap_or(first));
+    }
+    for (index, block) in chain.blocks.iter().enumerate().rev() {
+        if index < first {
+            break;
+        }
+        let unsynced = block.line.marks.iter().filter_map(before_unsynced);
+        first = unsynced.fold(first, usize::min);
+    }
+    first
+}
+
+/// Whether a mark at the end of what is believed, or behind it, says that the medium refused what came then.
+fn is_unsynced(found: &Found, chain: &Chain) -> bool {
+    let last = chain.blocks.iter().rev().take(DOUBTED_BLOCKS);
+    let mut marks = last.flat_map(|block| block.line.marks.iter().copied());
+    marks.any(|mark| before_unsynced(&mark).is_some())
+        || marks_beyond(found, chain)
+            .iter()
+            .filter_map(before_unsynced)
+            .any(|before| before <= chain.blocks.len())
+}
+
+/// How many blocks come before those of which a mark says that the medium refused them.
+fn before_unsynced(mark: &Mark) -> Option<usize> {
+    match mark.what {
+        What::NotSynced { from_block } => usize::try_from(from_block.saturating_sub(1)).ok(),
+        What::Paused
+        | What::Resumed
+        | What::Lost { .. }
+        | What::Restarted { .. }
+        | What::Abandoned { .. }
+        | What::Stream { .. }
+        | What::NotWritten { .. } => None,
+    }
+}
+
+/// The marks of the lines behind those that are believed.
+fn marks_beyond(found: &Found, chain: &Chain) -> Vec<Mark> {
+    let from = usize::try_from(chain.chain_bytes(chain.blocks.len())).unwrap_or(usize::MAX);
+    let lines = found.bytes.get(from..).unwrap_or_default().split(|c| *c == b'\n');
+    #[derive(serde::Deserialize)]
+    struct Marked {
+        marks: Vec<Mark>,
+    }
+    lines
+        .filter_map(|line| serde_json::from_slice::<Marked>(line).ok())
+        .flat_map(|line| line.marks)
+        .collect()
+}
+
+/// How many of the first blocks have their audio; those before the first doubted one aren't looked at.
+fn sound(chain: &Chain, audio: &File, first_doubted: usize) -> io::Result<usize> {
     let length = audio.metadata()?.len();
     let all = chain.blocks.len();
     let there = (0..=all)
         .rev()
         .find(|blocks| *blocks == 0 || chain.audio_bytes(*blocks) <= length)
         .unwrap_or(0);
-    let doubted = there.saturating_sub(DOUBTED_BLOCKS)..there;
-    for (index, block) in chain
-        .blocks
-        .iter()
-        .enumerate()
-        .take(doubted.end)
-        .skip(doubted.start)
-    {
+    let doubted = chain.blocks.iter().enumerate().take(there).skip(first_doubted);
+    for (index, block) in doubted {
         let is_sound = match load(audio, block) {
             Ok(bytes) => bytes.is_some(),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
@@ -250,4 +377,57 @@ fn sound(chain: &Chain, audio: &File) -> io::Result<usize> {
         }
     }
     Ok(there)
+}
+
+/// Keeps what is cut off both files: a line that says how many bytes it is of each and where they began, and these bytes.
+fn keep_cut(path: &Path, pen: &Pen) -> io::Result<()> {
+    let cut = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    let begins = cut.metadata()?.len();
+    let tail = |file: &File, from: u64| Ok::<_, io::Error>(file.metadata()?.len().saturating_sub(from));
+    let (chain_at, audio_at) = (pen.at.chain_bytes, pen.at.audio_bytes);
+    let (chain_bytes, audio_bytes) = (tail(&pen.chain, chain_at)?, tail(&pen.audio, audio_at)?);
+    let head = format!(
+        "{{\"chain_at\":{chain_at},\"chain_bytes\":{chain_bytes},\"audio_at\":{audio_at},\"audio_bytes\":{audio_bytes}}}\n"
+    );
+    let outcome = disk::write_at(&cut, head.as_bytes(), begins)
+        .and_then(|()| {
+            copy(
+                &pen.chain,
+                chain_at,
+                chain_bytes,
+                &cut,
+                begins + head.len() as u64,
+            )
+        })
+        .and_then(|at| copy(&pen.audio, audio_at, audio_bytes, &cut, at))
+        .and_then(|_| disk::sync(&cut));
+    if outcome.is_err() {
+        // Tried again, it would stand there twice.
+        let _ = cut.set_len(begins);
+    }
+    outcome
+}
+
+/// Copies so many bytes, and returns where they end; holes stay holes.
+fn copy(from: &File, at: u64, bytes: u64, to: &File, to_at: u64) -> io::Result<u64> {
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut done = 0;
+    while done < bytes {
+        let length = usize::try_from(bytes - done)
+            .unwrap_or(PIECE_BYTES)
+            .min(PIECE_BYTES);
+        piece.truncate(length);
+        from.read_exact_at(&mut piece, at + done)?;
+        if piece.iter().any(|byte| *byte != 0) {
+            disk::write_at(to, &piece, to_at + done)?;
+        }
+        done += length as u64;
+    }
+    to.set_len(to_at + bytes)?;
+    Ok(to_at + bytes)
 }

@@ -1,5 +1,7 @@
 //! What a kill or a loss of power leaves, cut at every byte.
 
+use std::fs::File;
+
 use super::*;
 
 /// Takes a recording of three seconds and cuts its files there; `None` leaves one whole.
@@ -36,13 +38,17 @@ fn lengths(begin: &Begin) -> [usize; 2] {
 
 /// Goes on at second 5, writes one more second, and ends.
 fn goes_on(dir: &Path, begin: &Begin) -> (Place, Finished, u64) {
-    let gone_on = Pen::go_on(dir, begin, &keys(begin), after(5)).expect("it goes on");
+    goes_on_at(dir, begin, 5)
+}
+
+fn goes_on_at(dir: &Path, begin: &Begin, at: u64) -> (Place, Finished, u64) {
+    let gone_on = Pen::go_on(dir, begin, &keys(begin), after(at)).expect("it goes on");
     let GoneOn::Goes { mut pen, from, .. } = gone_on else {
         panic!("it wasn't at its end");
     };
-    assert_eq!(from, 5 * SECOND);
-    write(&mut pen, 5).expect("there is room");
-    let finished = pen.end(6 * SECOND, after(6)).expect("there is room");
+    assert_eq!(from, at * SECOND);
+    write(&mut pen, at).expect("there is room");
+    let finished = pen.end((at + 1) * SECOND, after(at + 1)).expect("there is room");
     (pen.place().clone(), finished, from)
 }
 
@@ -56,7 +62,7 @@ fn survives(begin: &Begin, at: [Option<usize>; 2], blocks: u64) {
         Err(Error::Absent(_)) => assert_eq!(blocks, 0, "{at:?}: not even the first line is there"),
         Err(other) => panic!("{at:?}: {other}"),
     }
-    match verify(&place, &keys).expect("it can be read") {
+    match verify(&place, &keys, None).expect("it can be read") {
         Verdict::Unfinished { blocks: found, .. } | Verdict::Torn { blocks: found } => {
             assert_eq!(found, blocks, "{at:?}");
         }
@@ -67,7 +73,7 @@ fn survives(begin: &Begin, at: [Option<usize>; 2], blocks: u64) {
         None => Seals::None,
         Some(_) => Seals::Right,
     };
-    let verdict = verify(&place, &keys).expect("it can be read");
+    let verdict = verify(&place, &keys, None).expect("it can be read");
     assert_eq!(verdict, whole(&finished, seals), "{at:?}");
     let all: Vec<Option<u64>> = (0..6)
         .map(|n| Some(n).filter(|n| *n < blocks || *n == 5))
@@ -237,7 +243,7 @@ fn a_restart_on_a_full_disk_goes_on_when_there_is_room() {
 #[test]
 fn a_recording_that_nobody_goes_on_with_ends_at_its_last_block_with_a_mark() {
     let (_dir, place) = cut(&begin(1), [None, Some(44 + 2 * 32 + 5)]);
-    let finished = Pen::end_left(&place, &Keys::default()).expect("it can be written");
+    let finished = Pen::end_left(&place, &Keys::default(), None).expect("it can be written");
     let finished = finished.expect("there is something in it");
     assert_eq!((finished.samples, finished.gaps), (16, 1));
     assert_eq!(found(&place), whole(&finished, Seals::None));
@@ -248,10 +254,169 @@ fn a_recording_that_nobody_goes_on_with_ends_at_its_last_block_with_a_mark() {
             what: What::Abandoned { cut_blocks: 1 }
         }]
     );
-    let (_dir, place) = cut(&begin(1), [Some(20), None]);
+    let (_dir, place) = cut(&begin(1), [Some(20), Some(44)]);
     assert_eq!(
-        Pen::end_left(&place, &Keys::default()).expect("it can be removed"),
+        Pen::end_left(&place, &Keys::default(), None).expect("it can be removed"),
         None
     );
+    assert_eq!(fs::read_dir(&place.day).expect("the folder").count(), 0);
+}
+
+#[test]
+fn audio_whose_chain_is_torn_at_its_first_line_is_never_removed() {
+    let (dir, place) = cut(&begin(1), [Some(20), None]);
+    let [_, audio] = files(&place, Phase::Part);
+    let heard = fs::read(&audio).expect("the file");
+    let ended = Pen::end_left(&place, &Keys::default(), None).expect("it can be renamed");
+    assert_eq!(ended, None);
+    let damaged = Place::damaged_of(&audio);
+    assert_eq!(fs::read(&damaged).expect("it is kept"), heard);
+    // The call goes on in the same recording; what is kept from before stays so.
+    goes_on(dir.path(), &begin(1));
+    assert_eq!(fs::read(&damaged).expect("it is kept"), heard);
+}
+
+#[test]
+fn what_a_recording_that_can_t_begin_finds_there_stays() {
+    let dir = folder();
+    let place = begun(dir.path(), &begin(1), 1).place().clone();
+    let [chain, audio] = files(&place, Phase::Part);
+    let heard = fs::read(&audio).expect("the file");
+    fs::remove_file(&chain).expect("it is there");
+    assert!(matches!(Pen::begin(dir.path(), &begin(1)), Err(Error::Taken(_))));
+    assert_eq!(fs::read(&audio).expect("it is another one's"), heard);
+    assert!(!chain.exists(), "that was this one's");
+}
+
+#[test]
+fn what_was_at_its_end_gets_its_names_when_it_is_on_the_medium() {
+    let dir = folder();
+    let (place, _) = recorded(dir.path(), &begin(1), 2);
+    let (parts, wholes) = (files(&place, Phase::Part), files(&place, Phase::Whole));
+    for (part, whole) in parts.iter().zip(&wholes) {
+        fs::rename(whole, part).expect("a rename");
+    }
+    fault::set_sick(true);
+    let refused = Pen::end_left(&place, &Keys::default(), None);
+    fault::set_sick(false);
+    assert!(matches!(refused, Err(Error::Disk(..))), "{refused:?}");
+    assert!(parts.iter().all(|part| part.exists()));
+    let finished = Pen::end_left(&place, &Keys::default(), None).expect("a well disk");
+    assert_eq!(
+        found(&place),
+        whole(&finished.expect("it has two seconds"), Seals::None)
+    );
+}
+
+/// A recording of so many seconds of which the medium refuses all but the first three, and that a loss of power cuts down to
+/// so many blocks of audio.
+fn unsynced(seconds: u64, left: usize) -> (TempDir, Place) {
+    let dir = folder();
+    let mut pen = begun(dir.path(), &begin(1), 3);
+    pen.sync().expect("a well disk");
+    fault::set_sick(true);
+    for n in 3..seconds {
+        write(&mut pen, n).expect("there is room");
+        assert!(pen.sync().is_err());
+    }
+    fault::set_sick(false);
+    let [_, audio] = files(pen.place(), Phase::Part);
+    let file = File::options().write(true).open(audio).expect("the file");
+    file.set_len(44 + 32 * left as u64).expect("it gets shorter");
+    (dir, pen.place().clone())
+}
+
+#[test]
+fn what_the_medium_refused_for_long_is_cut_off_as_far_as_that_is_marked_and_kept() {
+    let (dir, place) = unsynced(60, 5);
+    let [chain, _] = files(&place, Phase::Part);
+    let lines = fs::read(&chain).expect("the chain");
+    let (place, finished, _) = goes_on_at(dir.path(), &begin(1), 70);
+    assert_eq!(found(&place), whole(&finished, Seals::None));
+    let restarted = marks(&place).into_iter().find(|mark| match mark.what {
+        What::Restarted { cut_blocks, .. } => cut_blocks == 55,
+        _ => false,
+    });
+    assert_eq!(restarted.map(|mark| mark.at), Some(5 * SECOND));
+    // What was cut off can still be looked at.
+    let cut = fs::read(place.cut()).expect("it is kept");
+    let tail = lines
+        .split_inclusive(|c| *c == b'\n')
+        .skip(6)
+        .collect::<Vec<_>>()
+        .concat();
+    let head = cut.split_inclusive(|c| *c == b'\n').next().expect("a line");
+    assert_eq!(cut[head.len()..], tail);
+    assert!(
+        String::from_utf8_lossy(head).contains(&format!(
+            "\"chain_bytes\":{},\"audio_at\":204,\"audio_bytes\":0",
+            tail.len()
+        )),
+        "{}",
+        String::from_utf8_lossy(head)
+    );
+
+    let (dir, place) = unsynced(60, 2);
+    let refused = Pen::go_on(dir.path(), &begin(1), &Keys::default(), after(70)).map(drop);
+    assert!(
+        matches!(refused, Err(Error::Damaged(..))),
+        "block 3 was on the medium"
+    );
+    assert!(!place.cut().exists());
+}
+
+#[test]
+fn lines_that_a_refusing_medium_lost_are_cut_off_and_all_of_them_are_counted() {
+    let (dir, place) = unsynced(60, 60);
+    let [chain, _] = files(&place, Phase::Part);
+    let text = fs::read_to_string(&chain).expect("text");
+    fs::write(&chain, text.replacen("{\"n\":7,", "{\"n\":0,", 1)).expect("room");
+    let (place, finished, _) = goes_on_at(dir.path(), &begin(1), 70);
+    assert_eq!(found(&place), whole(&finished, Seals::None));
+    let cut = marks(&place).into_iter().find_map(|mark| match mark.what {
+        What::Restarted { cut_blocks, .. } => Some((mark.at, cut_blocks)),
+        _ => None,
+    });
+    assert_eq!(cut, Some((6 * SECOND, 54)));
+}
+
+#[test]
+fn who_goes_on_is_told_whether_the_audio_is_still_empty() {
+    for (audio, written) in [
+        (Audio::Rtpdump, false),
+        (Audio::Rtpdump, true),
+        (Audio::Wav, false),
+        (Audio::Wav, true),
+    ] {
+        let dir = folder();
+        let begin = Begin { audio, ..begin(1) };
+        let mut pen = Pen::begin(dir.path(), &begin).expect("a new recording");
+        if written {
+            match audio {
+                Audio::Wav => write(&mut pen, 0),
+                Audio::Rtpdump => pen.write_packets(&Packets {
+                    from: 0,
+                    millis: 8,
+                    bytes: b"#!rtpplay1.0",
+                    marks: &[],
+                }),
+            }
+            .expect("there is room");
+        }
+        drop(pen);
+        let gone_on = Pen::go_on(dir.path(), &begin, &Keys::default(), after(2)).expect("it goes on");
+        assert!(matches!(gone_on, GoneOn::Goes { is_empty, .. } if is_empty != written));
+    }
+}
+
+#[test]
+fn of_a_recording_that_is_discarded_nothing_stays() {
+    let (dir, place) = cut(&begin(1), [None, Some(44 + 40)]);
+    let gone_on = Pen::go_on(dir.path(), &begin(1), &Keys::default(), after(5)).expect("it goes on");
+    let GoneOn::Goes { pen, .. } = gone_on else {
+        panic!("it wasn't at its end");
+    };
+    assert!(place.cut().exists());
+    pen.discard().expect("it can be removed");
     assert_eq!(fs::read_dir(&place.day).expect("the folder").count(), 0);
 }

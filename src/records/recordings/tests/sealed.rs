@@ -35,7 +35,7 @@ fn sealed_audio_is_heard_with_the_key_and_only_with_it() {
         assert_eq!(samples(&read(pen.place(), &keys)), heard, "while it is written");
         let finished = pen.end(4 * SECOND, after(4)).expect("there is room");
         assert_eq!(samples(&read(pen.place(), &keys)), heard);
-        let verdict = verify(pen.place(), &keys).expect("it can be read");
+        let verdict = verify(pen.place(), &keys, None).expect("it can be read");
         assert_eq!(verdict, whole(&finished, Seals::Right));
         assert_eq!(found(pen.place()), whole(&finished, Seals::Unchecked));
         let refused = Reader::open(pen.place(), &Keys::default()).map(drop);
@@ -95,7 +95,7 @@ fn who_makes_a_chain_anew_without_the_key_is_found_out() {
             ..
         }
     ));
-    let verdict = verify(&place, &keys(&begin)).expect("it can be read");
+    let verdict = verify(&place, &keys(&begin), None).expect("it can be read");
     let what = Change::Seal;
     assert_eq!(verdict, Verdict::Changed { block: 1, what });
 }
@@ -110,7 +110,7 @@ fn another_key_of_that_name_opens_nothing() {
     let mut reader = Reader::open(&place, &keys).expect("it can be opened");
     let refused = reader.read_at(44, &mut [0; 4]).expect_err("it isn't the key");
     assert_eq!(refused.kind(), std::io::ErrorKind::InvalidData);
-    let verdict = verify(&place, &keys).expect("it can be read");
+    let verdict = verify(&place, &keys, None).expect("it can be read");
     let what = Change::Seal;
     assert_eq!(verdict, Verdict::Changed { block: 1, what });
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::records::recordings::index::{Entry, Filter, Index, State};
-use crate::records::recordings::retention::{Days, Erased, Retention, Which, delete_old, erase};
+use crate::records::recordings::retention::{Days, Erased, Failed, Retention, Which, delete_old, erase};
 
 const DAY: u64 = 86_400;
 
@@ -14,6 +14,20 @@ fn index(dir: &Path) -> Index {
 
 fn ids<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Id> {
     entries.into_iter().map(|entry| entry.recording).collect()
+}
+
+/// What was done where nothing was refused.
+fn all_done<T>((done, failed): (T, Failed)) -> T {
+    assert!(failed.is_empty(), "{failed:?}");
+    done
+}
+
+/// A recording whose chain is a folder: no call by which it could be erased succeeds.
+fn stuck(place: &Place) {
+    for phase in [Phase::Whole, Phase::Part] {
+        let _ = fs::remove_file(place.chain(phase));
+    }
+    fs::create_dir_all(place.chain(Phase::Whole).join("something")).expect("room");
 }
 
 /// One that began on that day after noon of the first.
@@ -54,8 +68,8 @@ fn recordings_are_found_by_call_and_binding_from_their_files_alone() {
         })
     );
     let entry = index.get(other_call.recording).expect("it is there");
-    assert_eq!((&*entry.account, entry.state), ("them", State::Whole));
-    assert_eq!(entry.binding, None);
+    assert_eq!((entry.account(), entry.state), (Some("them"), State::Whole));
+    assert_eq!(entry.known.as_ref().and_then(|known| known.binding), None);
     let (end, sha) = index.end(entry).expect("it can be read").expect("it is whole");
     assert_eq!(end.samples, SECOND);
     assert!(matches!(found(&index.place(entry)), Verdict::Whole { sha256, .. } if sha256 == sha));
@@ -99,7 +113,7 @@ fn what_is_written_is_found_without_another_look_at_the_disk() {
 }
 
 #[test]
-fn chains_that_can_t_be_read_are_said_and_are_in_no_list() {
+fn chains_that_can_t_be_read_are_said_and_are_listed_by_their_names_alone() {
     let dir = folder();
     let (place, _) = recorded(dir.path(), &begin(1), 1);
     let (moved, _) = recorded(dir.path(), &begin(2), 1);
@@ -109,7 +123,13 @@ fn chains_that_can_t_be_read_are_said_and_are_in_no_list() {
     let path = moved.chain(Phase::Whole);
     fs::rename(&path, path.with_file_name(format!("{}.chain", id(3)))).expect("a rename");
     let (index, scanned) = Index::scan(dir.path()).expect("it can be read");
-    assert!(index.is_empty());
+    assert_eq!(ids(index.of_call(id(1_001))), []);
+    assert_eq!(ids(index.of_call(id(1_002))), []);
+    for number in [1, 3] {
+        let entry = index.get(id(number)).expect("its name is known");
+        assert_eq!((entry.state, entry.account()), (State::Broken, None));
+        assert_eq!(entry.began, noon());
+    }
     assert_eq!(scanned.unreadable, 2);
     let said = scanned.said.concat();
     assert!(said.contains("its first line isn't as it was written"), "{said}");
@@ -142,8 +162,7 @@ fn recordings_go_when_their_account_s_days_are_over_the_day_s_folder_too() {
         at_least: 30,
     };
     retention.set("them", days);
-    let mut delete =
-        |seconds: u64| delete_old(&mut index, &retention, after(seconds)).expect("it can be deleted");
+    let mut delete = |seconds: u64| all_done(delete_old(&mut index, &retention, after(seconds)));
     assert_eq!(delete(10 * DAY), [], "it ended a second later");
     assert_eq!(delete(10 * DAY + 1), [on_day(0, 1).recording]);
     assert_eq!(delete(19 * DAY + 1), [on_day(9, 2).recording]);
@@ -169,8 +188,7 @@ fn who_asks_too_early_is_told_when_and_the_others_are_erased() {
         keep: 100,
         at_least: 7,
     });
-    let mut erase =
-        |which, day| erase(&mut index, which, &retention, after(day * DAY + 60)).expect("it can be erased");
+    let mut erase = |which, day| all_done(erase(&mut index, which, &retention, after(day * DAY + 60)));
     let [first, second, third] = [on_day(0, 1), on_day(5, 2), on_day(6, 3)].map(|begin| begin.recording);
     assert_eq!(
         erase(Which::Binding(id(2_000)), 8),
@@ -198,4 +216,77 @@ fn an_erasing_that_was_killed_is_finished_at_the_next_start() {
     let (index, scanned) = Index::scan(dir.path()).expect("it can be read");
     assert!(index.is_empty() && scanned.unreadable == 0);
     assert!(!finished.audio.exists() && !place.erasing().exists());
+}
+
+#[test]
+fn one_that_can_t_be_deleted_keeps_none_of_the_others() {
+    let retention = Retention::new(Days { keep: 1, at_least: 0 });
+    for by_age in [true, false] {
+        let dir = folder();
+        let places = [1, 2, 3].map(|number| recorded(dir.path(), &on_day(0, number), 1).0);
+        let mut index = index(dir.path());
+        let mut ids = places.clone().map(|place| place.recording);
+        ids.sort_unstable();
+        let bad = places.iter().find(|place| place.recording == ids[0]);
+        stuck(bad.expect("it is one of them"));
+        let (gone, failed) = match by_age {
+            true => delete_old(&mut index, &retention, after(3 * DAY)),
+            false => {
+                let (erased, failed) = erase(&mut index, Which::Binding(id(2_000)), &retention, after(60));
+                (erased.iter().map(|(id, _)| *id).collect(), failed)
+            }
+        };
+        assert_eq!(gone, ids[1..]);
+        assert!(
+            matches!(failed[..], [(id, Error::Disk(..))] if id == ids[0]),
+            "{failed:?}"
+        );
+        assert_eq!(index.len(), 1, "it is asked for again the next time");
+    }
+}
+
+#[test]
+fn where_the_day_s_folder_isn_t_there_nothing_is_said_to_be_gone() {
+    let dir = folder();
+    let (place, _) = recorded(dir.path(), &on_day(0, 1), 1);
+    let mut index = index(dir.path());
+    let away = dir.path().join("unmounted");
+    fs::rename(&place.day, &away).expect("a rename");
+    let retention = Retention::new(Days { keep: 1, at_least: 0 });
+    let which = Which::Recording(place.recording);
+    let (erased, failed) = erase(&mut index, which, &retention, after(60));
+    assert_eq!(erased, []);
+    let said = failed[0].1.to_string();
+    assert!(said.contains("check that disk"), "{said}");
+    fs::rename(&away, &place.day).expect("a rename");
+    assert_eq!(
+        all_done(erase(&mut index, which, &retention, after(60))),
+        [(place.recording, Erased::Gone)]
+    );
+}
+
+#[test]
+fn a_folder_that_can_t_be_read_is_said_and_the_others_are_looked_at() {
+    let dir = folder();
+    let places = [0, 1, 40].map(|day| recorded(dir.path(), &on_day(day, 1), 1).0);
+    fault::set_unreadable(Some(places[1].day.clone()));
+    let (index, scanned) = Index::scan(dir.path()).expect("the others can be read");
+    assert_eq!(index.len(), 2);
+    assert_eq!(scanned.unreadable, 1);
+    assert!(scanned.said[0].contains("2026/11/22"), "{:?}", scanned.said);
+    fault::set_unreadable(Some(dir.path().to_owned()));
+    assert!(Index::scan(dir.path()).is_err(), "nothing of it can be read");
+    fault::set_unreadable(None);
+}
+
+#[test]
+fn days_before_a_date_aren_t_looked_at() {
+    let dir = folder();
+    let places = [0, 1, 40].map(|day| recorded(dir.path(), &on_day(day, 1), 1).0);
+    // Whoever looks there fails.
+    fault::set_unreadable(Some(places[0].day.clone()));
+    let (index, scanned) = Index::scan_since(dir.path(), Some(after(DAY))).expect("it can be read");
+    fault::set_unreadable(None);
+    assert_eq!((index.len(), scanned.unreadable), (2, 0));
+    assert!(index.get(places[0].recording).is_none());
 }

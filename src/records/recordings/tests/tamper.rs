@@ -91,7 +91,10 @@ fn files_of_another_name_and_missing_audio_are_found() {
         fs::rename(from, to).expect("a rename");
     }
     assert_eq!(found(&other), changed(0, Change::Name));
-    assert!(matches!(verify(&place, &Keys::default()), Err(Error::Absent(_))));
+    assert!(matches!(
+        verify(&place, &Keys::default(), None),
+        Err(Error::Absent(_))
+    ));
     for (from, to) in now.iter().zip(&then) {
         fs::rename(to, from).expect("a rename");
     }
@@ -151,7 +154,7 @@ fn a_chain_of_a_newer_program_is_refused_as_that() {
     let (line, _) = crate::records::recordings::lines::next_line(None, &head);
     fs::write(&path, line).expect("room");
     assert!(matches!(
-        verify(&place, &Keys::default()),
+        verify(&place, &Keys::default(), None),
         Err(Error::Newer(_, 2, 1))
     ));
     assert!(matches!(
@@ -179,7 +182,7 @@ fn every_byte(begin: &Begin, is_whole: bool, to: impl Fn(u8) -> u8) {
     }
     let place = pen.place().clone();
     let keys = keys(begin);
-    let as_it_was = verify(&place, &keys).expect("it can be read");
+    let as_it_was = verify(&place, &keys, None).expect("it can be read");
     let names = fs::read_dir(&place.day).expect("the folder");
     for path in names.map(|file| file.expect("a file").path()) {
         let bytes = fs::read(&path).expect("the file");
@@ -190,7 +193,7 @@ fn every_byte(begin: &Begin, is_whole: bool, to: impl Fn(u8) -> u8) {
                 continue;
             }
             fs::write(&path, &other).expect("room");
-            let verdict = match verify(&place, &keys) {
+            let verdict = match verify(&place, &keys, None) {
                 Ok(verdict) => verdict,
                 // "form":1 that became "form":9.
                 Err(Error::Newer(..)) => panic!("a chain that is not right says nothing of its form"),
@@ -209,7 +212,7 @@ fn every_byte(begin: &Begin, is_whole: bool, to: impl Fn(u8) -> u8) {
         }
         fs::write(&path, &bytes).expect("room");
     }
-    assert_eq!(verify(&place, &keys).expect("it can be read"), as_it_was);
+    assert_eq!(verify(&place, &keys, None).expect("it can be read"), as_it_was);
 }
 
 proptest! {
