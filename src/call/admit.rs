@@ -43,6 +43,7 @@ use crate::sip::header::{Name, params};
 use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
+use crate::sip::outline::Asked;
 use crate::sip::overload::read;
 use crate::sip::path::Path;
 use crate::sip::session_id::SessionId;
@@ -102,7 +103,7 @@ impl Switch {
         };
         // Before anything that could keep it out.
         if let Some(of) = &config.emergency
-            && let Some(number) = arrive::emergency(message, trunk, &config.numbers, &of.table)
+            && let Some(number) = arrive::emergency(Asked::Whole(message), trunk, &config.numbers, &of.table)
         {
             return self.emergency(now, came, of, number);
         }

@@ -15,7 +15,7 @@ use crate::base::number::{NumberPlan, RealNumber, Tel};
 use crate::sdp::parse::Session;
 use crate::sip::header::{Name, NameAddr, decimal};
 use crate::sip::message::Message;
-use crate::sip::outline::Outline;
+use crate::sip::outline::Asked;
 use crate::sip::uri::{Uri, unescape};
 
 /// What an INVITE said that the switch may know.
@@ -129,37 +129,6 @@ pub fn read(
     (arrival, sound)
 }
 
-/// The emergency number that an INVITE calls, if it is one: as it came, and as each step of the trunk's own reading
-/// leaves it, so that whatever is dialled before a number on its wire hides none.
-pub fn emergency<'t>(
-    invite: &Message<'_>,
-    trunk: &Trunk,
-    plan: &NumberPlan,
-    table: &'t Table,
-) -> Option<&'t Number> {
-    emergency_at(
-        invite.request_uri(),
-        |place| uri_at(place, invite),
-        trunk,
-        plan,
-        table,
-    )
-}
-
-/// The same, of an INVITE that was read in outline, on a trunk whose numbers are found [there](is_in_outline).
-pub fn emergency_in_outline<'t>(
-    invite: &Outline<'_>,
-    trunk: &Trunk,
-    plan: &NumberPlan,
-    table: &'t Table,
-) -> Option<&'t Number> {
-    let uri_at = |place| match place {
-        DialledFrom::To => NameAddr::parse(invite.to().value).map(|to| to.uri),
-        DialledFrom::Ruri | DialledFrom::PCalledPartyId | DialledFrom::Diversion => None,
-    };
-    emergency_at(invite.request_uri(), uri_at, trunk, plan, table)
-}
-
 /// Whether an INVITE's outline tells what is dialled on the trunk.
 pub fn is_in_outline(trunk: &Trunk) -> bool {
     trunk.dialled_from.iter().all(|place| match place {
@@ -168,13 +137,16 @@ pub fn is_in_outline(trunk: &Trunk) -> bool {
     })
 }
 
-fn emergency_at<'t, 'm>(
-    request_uri: &'m [u8],
-    uri_at: impl Fn(DialledFrom) -> Option<&'m [u8]>,
+/// The emergency number that an INVITE calls, if it is one: as it came, and as each step of the trunk's own reading
+/// leaves it, so that whatever is dialled before a number on its wire hides none. Of an outline it is known where
+/// [it tells that](is_in_outline).
+pub fn emergency<'t>(
+    asked: Asked<'_, '_>,
     trunk: &Trunk,
     plan: &NumberPlan,
     table: &'t Table,
 ) -> Option<&'t Number> {
+    let request_uri = asked.request_uri();
     let service = std::str::from_utf8(request_uri).ok();
     if let Some(number) = service.and_then(|uri| table.of_service(uri)) {
         return Some(number);
@@ -184,7 +156,7 @@ fn emergency_at<'t, 'm>(
         .dialled_from
         .iter()
         .filter(|place| **place != DialledFrom::Ruri);
-    let uris = places.filter_map(|place| uri_at(*place));
+    let uris = places.filter_map(|place| uri_at(*place, asked));
     // What we have registered as stands in every call's Request-URI: nobody dialled it.
     let is_ours = |user: &str| {
         let register = trunk.register.as_ref();
@@ -211,19 +183,22 @@ fn emergency_at<'t, 'm>(
     })
 }
 
-fn uri_at<'m>(place: DialledFrom, invite: &Message<'m>) -> Option<&'m [u8]> {
-    let value = match place {
-        DialledFrom::Ruri => return Some(invite.request_uri()),
-        DialledFrom::To => return Some(invite.to().uri),
-        DialledFrom::PCalledPartyId => invite.values(Name::PCalledPartyId).next()?,
-        DialledFrom::Diversion => invite.values(Name::Diversion).next()?,
+fn uri_at<'m>(place: DialledFrom, asked: Asked<'_, 'm>) -> Option<&'m [u8]> {
+    let value = match (place, asked) {
+        (DialledFrom::Ruri, _) => return Some(asked.request_uri()),
+        (DialledFrom::To, Asked::Whole(invite)) => return Some(invite.to().uri),
+        (DialledFrom::To, Asked::Outline(invite)) => invite.to().value,
+        (DialledFrom::PCalledPartyId, Asked::Whole(invite)) => invite.values(Name::PCalledPartyId).next()?,
+        (DialledFrom::Diversion, Asked::Whole(invite)) => invite.values(Name::Diversion).next()?,
+        (DialledFrom::PCalledPartyId | DialledFrom::Diversion, Asked::Outline(_)) => return None,
     };
     Some(NameAddr::parse(value)?.uri)
 }
 
 fn dialled(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> Option<Tel> {
     let mut places = trunk.dialled_from.iter();
-    places.find_map(|place| number_of_uri(uri_at(*place, invite)?, Which::Called, trunk, plan))
+    let uri = |place: &DialledFrom| uri_at(*place, Asked::Whole(invite));
+    places.find_map(|place| number_of_uri(uri(place)?, Which::Called, trunk, plan))
 }
 
 /// A value of seconds. What can't be read counts as an hour (RFC 3261 §20.19), what is beyond all numbers as the
@@ -285,7 +260,7 @@ mod tests {
         let plan = NumberPlan::default();
         [trunk, &ruled].map(|trunk| {
             let invite = Message::parse(invite.as_bytes());
-            invite.is_ok_and(|invite| emergency(&invite, trunk, &plan, &table).is_some())
+            invite.is_ok_and(|invite| emergency(Asked::Whole(&invite), trunk, &plan, &table).is_some())
         })
     }
 

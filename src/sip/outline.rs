@@ -13,6 +13,7 @@ use memchr::memchr;
 
 use super::header::{NameAddr, Via, decimal, trim};
 use super::message::{Message, is_call_id};
+use super::method::Method;
 use super::peek::{Peek, PeekKind};
 use super::scan::find_control;
 use super::transaction::has_cookie;
@@ -39,6 +40,22 @@ impl<'a> Asked<'_, 'a> {
         match self {
             Self::Whole(request) => request.via(),
             Self::Outline(invite) => invite.via(),
+        }
+    }
+
+    /// Its method.
+    pub const fn method(self) -> Method {
+        match self {
+            Self::Whole(request) => request.method(),
+            Self::Outline(_) => Method::Invite,
+        }
+    }
+
+    /// The Request-URI as written.
+    pub const fn request_uri(self) -> &'a [u8] {
+        match self {
+            Self::Whole(request) => request.request_uri(),
+            Self::Outline(invite) => invite.request_uri(),
         }
     }
 }

@@ -38,16 +38,27 @@ const SECRET: [Name; 4] = [
 const SECRET_BY_NAME: [&[u8]; 2] = [b"Authentication-Info", b"Proxy-Authentication-Info"];
 /// Header fields that hold numbers in a code of their own (RFC 8224's signed token, ISDN's octets).
 const CODED: [Name; 3] = [Name::Identity, Name::IdentityInfo, Name::UserToUser];
-/// Header fields that count.
-const COUNTS: [Name; 7] = [
-    Name::CSeq,
-    Name::RAck,
-    Name::RSeq,
-    Name::MaxForwards,
-    Name::Expires,
-    Name::MinSe,
-    Name::Timestamp,
+/// Header fields that count, and the words that make up their values. Two counts side by side could be one number in two
+/// parts: only these two fields may have them (RFC 3262 §7.2, RFC 3261 §20.38).
+const COUNTS: [(Name, &[Word]); 8] = [
+    (Name::CSeq, &[Word::Count, Word::Method]),
+    (Name::RAck, &[Word::Count, Word::Count, Word::Method]),
+    (Name::RSeq, &[Word::Count]),
+    (Name::MaxForwards, &[Word::Count]),
+    (Name::Expires, &[Word::Count]),
+    (Name::MinSe, &[Word::Count]),
+    (Name::Timestamp, &[Word::Seconds]),
+    (Name::Timestamp, &[Word::Seconds, Word::Seconds]),
 ];
+
+/// What a word is in a header that counts.
+#[derive(Clone, Copy)]
+enum Word {
+    Count,
+    /// With or without a fraction.
+    Seconds,
+    Method,
+}
 
 /// Shows messages.
 pub struct Veil {
@@ -147,7 +158,7 @@ impl Veil {
             pen.plain(&self.call_id(&value));
         } else if line.name == Name::ContentLength {
             pen.plain(body.to_string().as_bytes());
-        } else if COUNTS.contains(&line.name) && is_count(&value) {
+        } else if is_count(line.name, &value) {
             pen.counts(&value);
         } else {
             pen.parties(&value);
@@ -204,12 +215,26 @@ fn is_secret(token: &[u8]) -> bool {
     SECRET_BY_NAME.iter().any(|name| name.eq_ignore_ascii_case(token))
 }
 
-/// Whether a value is what a header that counts may hold: a count or two, and the name of a method (RFC 3262 §7.2).
-fn is_count(value: &[u8]) -> bool {
-    let is_number = |word: &[u8]| word.iter().all(|c| c.is_ascii_digit() || *c == b'.');
+/// Whether a header's value is what it may hold as one that counts.
+fn is_count(name: Name, value: &[u8]) -> bool {
     let words = || value.split(|c| *c == b' ').filter(|word| !word.is_empty());
-    words().all(|word| is_number(word) || word.iter().all(u8::is_ascii_alphabetic))
-        && words().filter(|word| is_number(word)).count() <= 2
+    let is_made_of = |wanted: &[Word]| {
+        let mut pairs = words().zip(wanted);
+        words().count() == wanted.len() && pairs.all(|(word, wanted)| wanted.may_be(word))
+    };
+    COUNTS
+        .iter()
+        .any(|(of, wanted)| *of == name && is_made_of(wanted))
+}
+
+impl Word {
+    fn may_be(self, word: &[u8]) -> bool {
+        word.iter().all(|c| match self {
+            Self::Count => c.is_ascii_digit(),
+            Self::Seconds => c.is_ascii_digit() || *c == b'.',
+            Self::Method => c.is_ascii_alphabetic(),
+        })
+    }
 }
 
 /// The value in one line (RFC 3261 §7.3.1: a fold is a blank).

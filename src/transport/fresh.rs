@@ -280,16 +280,10 @@ impl Fresh {
 
 /// Whether it is an emergency call, in whatever way its trunk writes the number.
 fn is_for_help(config: &Config, trunk: &Trunk, asked: Asked<'_, '_>) -> bool {
-    let (plan, Some(of)) = (&config.numbers, &config.emergency) else {
-        return false;
-    };
-    match asked {
-        Asked::Whole(request) if request.method() == Method::Invite => {
-            arrive::emergency(request, trunk, plan, &of.table).is_some()
-        }
-        Asked::Whole(_) => false,
-        Asked::Outline(invite) => arrive::emergency_in_outline(invite, trunk, plan, &of.table).is_some(),
-    }
+    config.emergency.as_ref().is_some_and(|of| {
+        asked.method() == Method::Invite
+            && arrive::emergency(asked, trunk, &config.numbers, &of.table).is_some()
+    })
 }
 
 /// In which line a request waits that came this way.

@@ -245,41 +245,29 @@ impl Switch {
 
     /// The same on a trunk that asks for a password.
     fn passes_gate(&mut self, now: Now, path: Path, demand: &Demand, message: &Message<'_>) -> bool {
-        let is_stray = message.to_tag().is_some();
-        match message.method() {
-            // RFC 3261 §22.1: neither can be asked for a password. An ACK is most often that of such a question.
-            Method::Ack => return false,
-            Method::Cancel => {
-                self.stateless(path, message, &Bounce::status(481));
-                return false;
-            }
-            _ if is_stray => {
-                self.hands.note(Note::Stray);
-                self.stateless(path, message, &Bounce::status(481));
-                return false;
-            }
+        let method = message.method();
+        // RFC 3261 §22.1: neither an ACK nor a CANCEL can be asked for a password. An ACK is most often that of such a
+        // question.
+        if method == Method::Ack {
+            return false;
+        }
+        let unasked = if method == Method::Cancel {
+            Some(Bounce::status(481))
+        } else if message.to_tag().is_some() {
+            self.hands.note(Note::Stray);
+            Some(Bounce::status(481))
+        } else if method == Method::Options && self.door == Door::Draining {
             // Who only probes us has no password for that: a question would be a sign of life.
-            Method::Options if self.door == Door::Draining => {
-                self.stateless(path, message, &Bounce::status(503));
-                return false;
-            }
+            Some(Bounce::status(503))
+        } else if method == Method::Register {
             // Nobody registers here, with a password or without one: to ask would only let passwords be tried.
-            Method::Register => {
-                self.stateless(path, message, &Bounce::with(405, "Allow", ALLOW.into()));
-                return false;
-            }
-            Method::Invite
-            | Method::Bye
-            | Method::Options
-            | Method::Prack
-            | Method::Subscribe
-            | Method::Notify
-            | Method::Publish
-            | Method::Info
-            | Method::Refer
-            | Method::Message
-            | Method::Update
-            | Method::Unknown => {}
+            Some(Bounce::with(405, "Allow", ALLOW.into()))
+        } else {
+            None
+        };
+        if let Some(bounce) = unasked {
+            self.stateless(path, message, &bounce);
+            return false;
         }
         let source = path.remote.ip();
         let freshness = match self.gate.judge(now.at, source, demand, message) {

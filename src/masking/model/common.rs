@@ -105,22 +105,39 @@ pub(super) fn put(world: &mut World, number: Virtual, drawn: u8, freeze: Freeze)
     model
 }
 
+/// The law once more, as a model says it.
+pub(super) trait Law {
+    /// What a call is told: whom it reaches, or why nobody.
+    type Told: PartialEq + Debug;
+
+    /// What the table tells it.
+    fn told(decision: &Decision) -> Self::Told;
+
+    /// What it ought to be told at a moment.
+    fn ought(&self, dialled: Virtual, caller: Person, at: i64) -> Self::Told;
+
+    fn callees(&mut self) -> &mut Callees;
+}
+
 /// A call is judged for good; what it took is used up, or given back.
-pub(super) fn call<M>(
+pub(super) fn call<L: Law>(
     world: &mut World,
-    model: &mut M,
+    law: &mut L,
     (dialled, caller, used): (Virtual, Person, bool),
-    callees: impl Fn(&mut M) -> &mut Callees,
-    agrees: impl Fn(&M, &Decision),
+    step: &impl Debug,
 ) {
+    let now = world.now.as_millis();
+    let agrees = |law: &L, decision: &Decision| {
+        assert_eq!(L::told(decision), law.ought(dialled, caller, now), "{step:?}");
+    };
     let (decision, _seat) = claim(&world.table, world.call(dialled, caller), None);
-    agrees(model, &decision);
+    agrees(law, &decision);
     let Decision::Connect(plan) = decision else { return };
     let Some(callee) = plan.callee().copied() else {
         return;
     };
-    callees(model).set_taken(callee.binding, true);
-    agrees(model, &world.call(dialled, caller));
+    law.callees().set_taken(callee.binding, true);
+    agrees(law, &world.call(dialled, caller));
     if used {
         let (id, only) = (callee.binding, Some(callee));
         world
@@ -128,7 +145,24 @@ pub(super) fn call<M>(
             .expect("it is there");
     } else {
         world.table.give_back(&callee);
-        callees(model).set_taken(callee.binding, false);
+        law.callees().set_taken(callee.binding, false);
+    }
+}
+
+/// Every call that there may be is told now what it ought to be.
+pub(super) fn agree_on_all<L: Law>(
+    world: &World,
+    law: &L,
+    (numbers, people): (&[Virtual], &[Person]),
+    step: &impl Debug,
+) {
+    let now = world.now.as_millis();
+    for (dialled, caller) in numbers.iter().flat_map(|n| people.iter().map(move |p| (n, p))) {
+        let (told, ought) = (
+            L::told(&world.call(dialled, caller)),
+            law.ought(dialled, caller, now),
+        );
+        assert_eq!(told, ought, "{dialled} by {caller} after {step:?}");
     }
 }
 

@@ -6,14 +6,33 @@ mod law;
 use proptest::prelude::*;
 
 use self::law::{Joins, Leads, Member, Model, NUMBERS, Row};
-use super::common::{DAY, PEOPLE, Person, READABLE, agree, call, digits, expected, heard, put};
+use super::common::{
+    Callees, DAY, Law, PEOPLE, Person, READABLE, Reached, Virtual, agree, agree_on_all, call, digits,
+    expected, heard, put,
+};
 use super::replayed;
 use crate::base::time::Wall;
 use crate::masking::binding::{Direction, Mode};
 use crate::masking::inventory::Freeze;
 use crate::masking::request::{GroupRequest, Refused, Unbind, UpdateRequest, Write, Written};
-use crate::masking::route::{Attempt, route};
+use crate::masking::route::{Attempt, Decision, route};
 use crate::masking::support::{World, axg, gxb, gxyb, real};
+
+impl Law for Model {
+    type Told = Reached;
+
+    fn told(decision: &Decision) -> Reached {
+        heard(decision)
+    }
+
+    fn ought(&self, dialled: Virtual, caller: Person, at: i64) -> Reached {
+        expected(self.route(dialled, caller, at))
+    }
+
+    fn callees(&mut self) -> &mut Callees {
+        &mut self.callees
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -305,18 +324,7 @@ fn take(world: &mut World, model: &mut Model, step: &Step) {
                 model.callees.name(id, to, now);
             }
         }
-        Step::Call(x, who, used) => {
-            let (x, who) = (NUMBERS[x], PEOPLE[who]);
-            call(
-                world,
-                model,
-                (x, who, used),
-                |model| &mut model.callees,
-                |model, decision| {
-                    assert_eq!(heard(decision), expected(model.route(x, who, now)), "{step:?}");
-                },
-            );
-        }
+        Step::Call(x, who, used) => call(world, model, (NUMBERS[x], PEOPLE[who], used), step),
         Step::Put(number, state) => {
             model.states[number] = put(world, NUMBERS[number], state, Freeze::Complaint);
         }
@@ -352,11 +360,7 @@ proptest! {
         take(&mut world, &mut model, &Step::AddGroup(0b1_1000));
         for step in &steps {
             take(&mut world, &mut model, step);
-            let now = world.now.as_millis();
-            for (dialled, caller) in NUMBERS.iter().flat_map(|n| PEOPLE.iter().map(move |p| (n, p))) {
-                let (decided, ought) = (heard(&world.call(dialled, caller)), model.route(dialled, caller, now));
-                prop_assert_eq!(decided, expected(ought), "{} by {} after {:?}", dialled, caller, step);
-            }
+            agree_on_all(&world, &model, (&NUMBERS, &PEOPLE), step);
         }
         // As of moments that have been: whoever was a member then, or bound, and never who came after.
         for at in ago.into_iter().map(|ago| world.now.as_millis() - ago) {

@@ -3,13 +3,17 @@
 
 use proptest::prelude::*;
 
-use super::common::{Callees, DAY, NUMBER_RESTS, Person, State, Virtual, agree, call, expected, put, told};
+use super::common::{
+    Callees, DAY, Law, NUMBER_RESTS, Person, Reached, State, Virtual, agree, agree_on_all, call, expected,
+    put, told,
+};
 use crate::base::id::Id;
 use crate::base::time::Wall;
 use crate::masking::binding::Mode;
 use crate::masking::inventory::{DEFAULT_ACCOUNT, Freeze, Standing};
 use crate::masking::reason::Reason;
 use crate::masking::request::{Unbind, UpdateRequest, Write, Written};
+use crate::masking::route::Decision;
 use crate::masking::support::{World, ax, axb, axn, axyb, real};
 
 /// One of AX, one of AXN, three of AXYB, one of AXB.
@@ -255,6 +259,22 @@ impl Model {
     }
 }
 
+impl Law for Model {
+    type Told = Reached;
+
+    fn told(decision: &Decision) -> Reached {
+        told(decision)
+    }
+
+    fn ought(&self, dialled: Virtual, caller: Person, at: i64) -> Reached {
+        expected(self.route(dialled, caller, at))
+    }
+
+    fn callees(&mut self) -> &mut Callees {
+        &mut self.callees
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Wait(i64),
@@ -438,18 +458,7 @@ fn take(world: &mut World, model: &mut Model, ids: &mut Vec<Id>, step: &Step) {
                 model.callees.name(id, to, now);
             }
         }
-        Step::Call(x, who, used) => {
-            let (x, who) = (NUMBERS[x], PEOPLE[who]);
-            call(
-                world,
-                model,
-                (x, who, used),
-                |model| &mut model.callees,
-                |model, decision| {
-                    assert_eq!(told(decision), expected(model.route(x, who, now)), "{step:?}");
-                },
-            );
-        }
+        Step::Call(x, who, used) => call(world, model, (NUMBERS[x], PEOPLE[who], used), step),
         Step::Put(number, state) => {
             model.states[number] = put(world, NUMBERS[number], state, Freeze::Operator);
         }
@@ -486,13 +495,7 @@ proptest! {
         let mut ids = Vec::new();
         for step in &steps {
             take(&mut world, &mut model, &mut ids, step);
-            let now = world.now.as_millis();
-            for dialled in NUMBERS {
-                for caller in PEOPLE {
-                    let (decided, ought) = (told(&world.call(dialled, caller)), model.route(dialled, caller, now));
-                    prop_assert_eq!(decided, expected(ought), "{} by {} after {:?}", dialled, caller, step);
-                }
-            }
+            agree_on_all(&world, &model, (&NUMBERS, &PEOPLE), step);
         }
         prop_assert_eq!(world.table.calls_at_once(), 0);
     }

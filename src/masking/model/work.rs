@@ -7,7 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::common::{
-    Callees, DAY, NUMBER_RESTS, PEOPLE, Person, READABLE, State, Virtual, agree, call, digits, heard, put,
+    Callees, DAY, Law, NUMBER_RESTS, PEOPLE, Person, READABLE, State, Virtual, agree, agree_on_all, call,
+    digits, heard, put,
 };
 use super::replayed;
 use crate::base::id::Id;
@@ -216,6 +217,22 @@ impl Model {
     }
 }
 
+impl Law for Model {
+    type Told = Told;
+
+    fn told(decision: &Decision) -> Told {
+        rings(decision)
+    }
+
+    fn ought(&self, dialled: Virtual, caller: Person, at: i64) -> Told {
+        expected(self.route(dialled, caller, at))
+    }
+
+    fn callees(&mut self) -> &mut Callees {
+        &mut self.callees
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Wait(i64),
@@ -414,18 +431,7 @@ fn take(world: &mut World, model: &mut Model, step: &Step) {
                 model.callees.name(id, to, now);
             }
         }
-        Step::Call(x, who, used) => {
-            let (x, who) = (NUMBERS[x], PEOPLE[who]);
-            call(
-                world,
-                model,
-                (x, who, used),
-                |model| &mut model.callees,
-                |model, decision| {
-                    assert_eq!(rings(decision), expected(model.route(x, who, now)), "{step:?}");
-                },
-            );
-        }
+        Step::Call(x, who, used) => call(world, model, (NUMBERS[x], PEOPLE[who], used), step),
         Step::Put(number, state) => {
             model.states[number] = put(world, NUMBERS[number], state, Freeze::Regulator);
         }
@@ -498,11 +504,7 @@ proptest! {
         };
         for step in &steps {
             take(&mut world, &mut model, step);
-            let now = world.now.as_millis();
-            for (dialled, caller) in NUMBERS.iter().flat_map(|n| PEOPLE.iter().map(move |p| (n, p))) {
-                let (decided, ought) = (rings(&world.call(dialled, caller)), model.route(dialled, caller, now));
-                prop_assert_eq!(decided, expected(ought), "{} by {} after {:?}", dialled, caller, step);
-            }
+            agree_on_all(&world, &model, (&NUMBERS, &PEOPLE), step);
         }
         // As of moments that have been: who was paired then, and rang then, and never who came after.
         for at in ago.into_iter().map(|ago| world.now.as_millis() - ago) {

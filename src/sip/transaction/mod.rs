@@ -216,22 +216,13 @@ impl Layer {
     /// [`Received::Full`] beyond [`TRANSACTIONS_MAX`] server transactions; requests without a To tag, which
     /// begin something, are turned away at seven eighths of it.
     pub fn receive_request(&mut self, now: Instant, came: Path, request: &Message) -> Received {
-        match request.method() {
-            Method::Ack => self.servers.ack(&mut self.wire, now, request),
-            Method::Cancel => self.servers.cancel(&mut self.wire, now, came, request),
-            Method::Invite
-            | Method::Bye
-            | Method::Options
-            | Method::Register
-            | Method::Prack
-            | Method::Subscribe
-            | Method::Notify
-            | Method::Publish
-            | Method::Info
-            | Method::Refer
-            | Method::Message
-            | Method::Update
-            | Method::Unknown => self.servers.request(&mut self.wire, now, came, request),
+        let method = request.method();
+        if method == Method::Ack {
+            self.servers.ack(&mut self.wire, now, request)
+        } else if method == Method::Cancel {
+            self.servers.cancel(&mut self.wire, now, came, request)
+        } else {
+            self.servers.request(&mut self.wire, now, came, request)
         }
     }
 

@@ -449,21 +449,10 @@ impl Servers {
 
 /// Which transaction a request of this method is known by.
 fn sought_by(method: Method) -> Sought {
-    match method {
-        Method::Ack | Method::Cancel => Sought::Invite,
-        Method::Invite
-        | Method::Bye
-        | Method::Options
-        | Method::Register
-        | Method::Prack
-        | Method::Subscribe
-        | Method::Notify
-        | Method::Publish
-        | Method::Info
-        | Method::Refer
-        | Method::Message
-        | Method::Update
-        | Method::Unknown => Sought::Own,
+    if method == Method::Ack || method == Method::Cancel {
+        Sought::Invite
+    } else {
+        Sought::Own
     }
 }
 

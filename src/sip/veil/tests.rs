@@ -63,6 +63,31 @@ fn a_number_in_a_header_that_should_count_is_masked_however_it_is_written() {
 }
 
 #[test]
+fn a_header_that_counts_one_thing_shows_no_number_in_two_parts() {
+    for value in [
+        "138000 00001",
+        "138000 00001 INVITE",
+        "INVITE 138000 00001",
+        "138.000.00001",
+    ] {
+        for name in ["CSeq", "RSeq", "Expires", "Max-Forwards", "Min-SE"] {
+            let shown = line(&format!("{name}: {value}"));
+            assert!(shown.contains("138****0001"), "{shown}");
+        }
+    }
+    for text in [
+        "RAck: 138000 00001",
+        "RAck: 1 38000 00001 INVITE",
+        "Timestamp: 1 38000 00001",
+    ] {
+        assert!(line(text).contains('*'), "{text}");
+    }
+    for text in ["RAck: 776656 22 INVITE", "Timestamp: 540.25 1.005"] {
+        assert_eq!(line(text), text);
+    }
+}
+
+#[test]
 fn every_number_is_masked_and_what_is_secret_is_left_out() {
     assert_eq!(
         masked(INVITE),
