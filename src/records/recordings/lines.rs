@@ -110,7 +110,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 /// Whether somebody writes that recording, in this process or another one.
-pub(super) fn is_busy(place: &Place) -> bool {
+pub fn is_busy(place: &Place) -> bool {
     let path = place.chain(Phase::Part);
     File::open(&path).is_ok_and(|chain| matches!(Locked::take(chain, &path), Err(Error::Busy(_))))
 }
