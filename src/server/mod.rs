@@ -355,6 +355,11 @@ impl Running {
             // Calls go on.
             set("recordings", State::Degraded, recorder.health());
         }
+        set(
+            "audit",
+            State::Degraded,
+            self.shared.archive.audit().health(),
+        );
         set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
         match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,

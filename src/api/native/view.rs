@@ -1,10 +1,12 @@
 //! Our records as JSON. The only place of the API where real numbers are revealed: whoever may ask here
 //! bound them.
 
+mod recorded;
 mod ways;
 
 use serde_json::{Value, json};
 
+pub(super) use self::recorded::{described, recording, verdict};
 pub(super) use self::ways::{probed, routes, sentences, survey};
 
 use crate::base::number::{Format, NumberPlan, RealNumber, Tel};

@@ -5,11 +5,14 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use tempfile::TempDir;
 
-use super::jobs::Job;
+use super::jobs::{Job, Kept};
+use super::keeper::Ends;
 use super::*;
 use crate::base::id::Id;
 use crate::base::time::{Instant, Wall};
 use crate::call::recording::{Begin, Sound};
+use crate::records::archive::{self};
+use crate::records::audit::{Audit, Who};
 use crate::records::recordings::Place;
 use crate::records::recordings::chain::{Cipher, Mark, Unwritten, What};
 use crate::records::recordings::disk::fault;
@@ -34,12 +37,35 @@ fn id(number: u128) -> Id {
     Id::from_bits(number)
 }
 
+fn config(dir: &Path) -> Config {
+    Config {
+        dir: dir.to_owned(),
+        keep_days: 30,
+        at_least_days: 0,
+        keys: None,
+        key: None,
+    }
+}
+
+/// What knows of the recordings in a folder; its audit log lies in there too.
+fn archive(dir: &Path) -> Arc<Archive> {
+    let settings = archive::Settings {
+        config: config(dir),
+        keys: Keys::default(),
+        cdr_dir: dir.join("cdr"),
+        link_secret: dir.join("links.key"),
+        audit: Audit::open(&dir.join("audit"), "one").expect("a folder"),
+    };
+    Arc::new(Archive::new(settings))
+}
+
 /// A recorder whose threads are this one, with a clock that is set by hand.
 struct Stage {
     shared: Arc<Shared>,
     ear: Ear,
     scribe: Scribe,
     jobs: Receiver<Job>,
+    kept: Receiver<Kept>,
     orders: Sender<Ordered>,
     ring: Producer,
     clock: Arc<AtomicU64>,
@@ -60,13 +86,8 @@ impl Stage {
         let told = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::new(Shared {
             settings: Settings {
-                config: Config {
-                    dir: dir.to_owned(),
-                    keep_days: 30,
-                    at_least_days: 0,
-                    keys: None,
-                    key: None,
-                },
+                config: config(dir),
+                archive: archive(dir),
                 node: "one".into(),
                 sealing,
                 clock: Box::new({
@@ -84,10 +105,12 @@ impl Stage {
         let (orders, inbox) = crossbeam_channel::unbounded();
         let (sender, jobs) = crossbeam_channel::unbounded();
         let (news, tidings) = crossbeam_channel::unbounded();
+        let (ends, kept) = crossbeam_channel::unbounded();
         let (producer, consumer) = ring(1 << 20);
         Self {
+            kept,
             ear: Ear::new(shared.clone(), vec![consumer], inbox, sender, tidings),
-            scribe: Scribe::new(shared.clone(), news),
+            scribe: Scribe::new(shared.clone(), news, ends),
             shared,
             jobs,
             orders,
@@ -335,7 +358,7 @@ fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
     let mut stage = Stage::at(dir.path(), 60_000);
     stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
     stage.run(seconds(2));
-    keeper::look(&stage.shared, stage.now().wall);
+    keeper::look(&stage.shared, &mut Ends::default(), stage.now().wall);
     assert_eq!(is_whole(&stage.place(1)), Some(1));
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     let states: Vec<State> = [1, 2]
@@ -343,7 +366,7 @@ fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
         .into();
     assert_eq!(states, [State::Whole, State::Running]);
     // A month later.
-    keeper::look(&stage.shared, noon().plus(seconds(31 * 86_400)));
+    keeper::look(&stage.shared, &mut Ends::default(), noon().plus(seconds(31 * 86_400)));
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     assert!(index.get(id(1)).is_none() && index.get(id(2)).is_some());
 }
@@ -525,14 +548,10 @@ fn a_recorder_with_its_threads_stops_with_everything_written() {
     let dir = folder();
     let (mut producer, consumer) = ring(1 << 20);
     let clock = std::time::Instant::now();
+    let archive = archive(dir.path());
     let settings = Settings {
-        config: Config {
-            dir: dir.path().to_owned(),
-            keep_days: 30,
-            at_least_days: 0,
-            keys: None,
-            key: None,
-        },
+        config: config(dir.path()),
+        archive: archive.clone(),
         node: "one".into(),
         sealing: Sealing::default(),
         clock: Box::new(move || now(clock.elapsed().as_millis() as u64)),
@@ -577,4 +596,38 @@ fn a_recorder_with_its_threads_stops_with_everything_written() {
     // Whoever orders then is told.
     recorder.order(0, now(3_000), Order::End(id(2), now(3_000).at));
     assert_eq!(recorder.counts().refused_orders, 1);
+}
+
+#[test]
+fn the_archive_knows_a_recording_from_its_beginning_to_its_end_and_its_end_is_noted() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    let archive = stage.shared.settings.archive.clone();
+    archive.look_through(|_, _| ()).expect("it can be read");
+    let states = || -> Vec<State> {
+        let wanted = archive::Wanted {
+            limit: 9,
+            ..Default::default()
+        };
+        let (rows, _) = archive.list(Who::Control, noon(), wanted).expect("it is noted");
+        rows.iter().map(|row| row.entry.state).collect()
+    };
+    for number in [1, 2] {
+        stage.order(Order::Begin(stage.begin(number, Sound::Narrow)));
+        stage.speaks(number);
+    }
+    stage.run(seconds(2));
+    assert_eq!(states(), [State::Running; 2]);
+    stage.order(Order::End(id(1), stage.now().at));
+    stage.order(Order::Drop(id(2)));
+    stage.run(ROUND);
+    assert_eq!(states(), [State::Whole]);
+    let mut ends = Ends::default();
+    stage.kept.try_iter().for_each(|kept| ends.take(kept));
+    ends.note(&stage.shared);
+    let Ok(Verdict::Whole { sha256, .. }) = verify(&stage.place(1), &Keys::default(), None) else {
+        panic!("it is whole");
+    };
+    assert_eq!(archive.audit().end_of(id(1)).expect("it can be read"), Some(sha256));
+    assert_eq!(archive.audit().end_of(id(2)).expect("it can be read"), None);
 }

@@ -89,4 +89,4 @@ fn cure(error: &io::Error) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
