@@ -69,7 +69,8 @@ pub(super) fn run(shared: &Shared, kept: &Receiver<Kept>) {
     let mut looks = Instant::now() + RECORDING_ABANDONED_AFTER;
     loop {
         let rest = looks.saturating_duration_since(Instant::now());
-        let rest = match ends.0.is_empty() {
+        let audit = shared.settings.archive.audit();
+        let rest = match ends.0.is_empty() && audit.health().is_none() {
             true => rest,
             false => rest.min(AGAIN),
         };
@@ -79,7 +80,10 @@ pub(super) fn run(shared: &Shared, kept: &Receiver<Kept>) {
                 kept.try_iter().take(TOGETHER).for_each(|one| ends.take(one));
                 ends.note(shared);
             }
-            Err(RecvTimeoutError::Timeout) => ends.note(shared),
+            Err(RecvTimeoutError::Timeout) => {
+                ends.note(shared);
+                audit.try_again();
+            }
             Err(RecvTimeoutError::Disconnected) => return ends.note(shared),
         }
         if Instant::now() >= looks {
