@@ -63,7 +63,10 @@ fn ask(server: &Server, method: &str, path: &str, headers: &str, body: &str) -> 
     .expect("it reads");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("it answers");
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .expect("a head");
     let head = String::from_utf8(answer[..end].to_vec()).expect("text");
     Answer {
         status: head[9..12].parse().expect("a status"),
@@ -80,7 +83,10 @@ fn get(server: &Server, path: &str) -> Answer {
 fn listed(server: &Server, query: &str) -> Vec<Value> {
     let answer = get(server, &format!("/v1/recordings{query}"));
     let page = answer.json();
-    page["recordings"].as_array().unwrap_or_else(|| panic!("{page}")).clone()
+    page["recordings"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{page}"))
+        .clone()
 }
 
 /// The one recording that there is, once it is whole.
@@ -90,7 +96,10 @@ fn whole(server: &Server) -> Id {
     });
     let list = listed(server, "");
     assert_eq!(list.len(), 1);
-    list[0]["id"].as_str().and_then(|id| id.parse().ok()).expect("an id")
+    list[0]["id"]
+        .as_str()
+        .and_then(|id| id.parse().ok())
+        .expect("an id")
 }
 
 /// The lines of the audit log that say this of what was done.
@@ -99,7 +108,10 @@ fn noted(server: &Server, act: &str) -> Vec<Value> {
     let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
     files.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
     files.sort();
-    let text: String = files.iter().map(|path| fs::read_to_string(path).expect("text")).collect();
+    let text: String = files
+        .iter()
+        .map(|path| fs::read_to_string(path).expect("text"))
+        .collect();
     for number in [A, B] {
         assert!(!text.contains(number), "{number} stands in the audit log");
     }
@@ -115,7 +127,11 @@ fn is_on_disk(folder: &Path, recording: Id) -> bool {
         return false;
     };
     files.map(|file| file.expect("a file").path()).any(|path| {
-        let name = path.file_name().expect("it has one").to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .expect("it has one")
+            .to_string_lossy()
+            .into_owned();
         name.starts_with(&recording.to_string()) || path.is_dir() && is_on_disk(&path, recording)
     })
 }
@@ -140,23 +156,45 @@ fn a_recording_is_listed_heard_checked_and_lent_and_each_access_is_noted() {
     let of = |end: &str| format!("/v1/recordings/{id}{end}");
     let about = get(&server, &of("")).json();
     assert_eq!(about["call_id"], record["call_id"]);
-    assert_eq!((&about["sealed"], &about["audio"]), (&json!("aes-256-gcm"), &json!("wav")));
-    assert!(about["seconds"].as_f64().is_some_and(|seconds| seconds >= 2.0), "{about}");
+    assert_eq!(
+        (&about["sealed"], &about["audio"]),
+        (&json!("aes-256-gcm"), &json!("wav"))
+    );
+    assert!(
+        about["seconds"].as_f64().is_some_and(|seconds| seconds >= 2.0),
+        "{about}"
+    );
 
     let all = get(&server, &of("/audio"));
     assert_eq!(all.body.len() as u64, about["bytes"].as_u64().expect("a count"));
     let heard = wav::read(&all.body).expect("a WAV file");
     assert_eq!((heard.rate_hz, heard.channels), (8_000, 2));
     let length = all.body.len();
-    let part = |range: &str| ask(&server, "GET", &of("/audio"), &format!("range: bytes={range}\r\n"), "");
+    let part = |range: &str| {
+        ask(
+            &server,
+            "GET",
+            &of("/audio"),
+            &format!("range: bytes={range}\r\n"),
+            "",
+        )
+    };
     for (range, from, until) in [
         ("0-0".to_owned(), 0, 1),
-        (format!("{}-{}", 31_000, 99_999.min(length - 1)), 31_000, 100_000.min(length)),
+        (
+            format!("{}-{}", 31_000, 99_999.min(length - 1)),
+            31_000,
+            100_000.min(length),
+        ),
         (format!("{}-", length - 1), length - 1, length),
         ("-1000".to_owned(), length - 1_000, length),
     ] {
         let part = part(&range);
-        assert_eq!((part.status, &part.body[..]), (206, &all.body[from..until]), "{range}");
+        assert_eq!(
+            (part.status, &part.body[..]),
+            (206, &all.body[from..until]),
+            "{range}"
+        );
         let said = format!("content-range: bytes {from}-{}/{length}", until - 1);
         assert!(part.head.contains(&said), "{said}: {}", part.head);
     }
@@ -168,7 +206,11 @@ fn a_recording_is_listed_heard_checked_and_lent_and_each_access_is_noted() {
     until("its end is noted", || !noted(&server, "kept").is_empty());
     assert_eq!(noted(&server, "kept")[0]["end"], about["sha256"]);
     let verdict = ask(&server, "POST", &of("/verify"), "", "{}").json();
-    assert_eq!((&verdict["verdict"], &verdict["seals"]), (&json!("whole"), &json!("right")), "{verdict}");
+    assert_eq!(
+        (&verdict["verdict"], &verdict["seals"]),
+        (&json!("whole"), &json!("right")),
+        "{verdict}"
+    );
 
     let link = ask(&server, "POST", &of("/link"), "", r#"{"ttl_s": 600}"#).json();
     let url = link["url"].as_str().expect("a link");
@@ -188,7 +230,10 @@ fn a_recording_is_listed_heard_checked_and_lent_and_each_access_is_noted() {
         by_link.iter().map(|line| &line["outcome"]).collect::<Vec<_>>(),
         [&json!("all"), &json!("expired")]
     );
-    assert!(read.iter().any(|line| line["who"] == "control" && line["range"] == json!([0, 0])));
+    assert!(
+        read.iter()
+            .any(|line| line["who"] == "control" && line["range"] == json!([0, 0]))
+    );
     for act in ["list", "verify", "link"] {
         assert!(!noted(&server, act).is_empty(), "{act}");
     }
@@ -222,7 +267,10 @@ fn whose_number_it_is_has_recordings_erased_when_the_law_allows_it() {
     let early = erase(&server);
     assert_eq!(early["erased"][0]["became"], "not_before", "{early}");
     let one = ask(&server, "DELETE", &format!("/v1/recordings/{id}"), "", "");
-    assert_eq!((one.status, &one.json()["not_before"]), (409, &early["erased"][0]["not_before"]));
+    assert_eq!(
+        (one.status, &one.json()["not_before"]),
+        (409, &early["erased"][0]["not_before"])
+    );
     assert!(is_on_disk(&folder, id));
 
     server.with_conf(|text| text.replace("at_least_days = 1", "at_least_days = 0"));

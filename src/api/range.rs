@@ -86,7 +86,11 @@ mod tests {
         assert_eq!(of("bytes=99-", 100), part(99, 99));
         assert_eq!(of("Bytes= 10-19 ", 100), part(10, 19));
         assert_eq!(of("bytes=-1", 100), part(99, 99));
-        assert_eq!(of("bytes=-500", 100), part(0, 99), "more than there is: all of it");
+        assert_eq!(
+            of("bytes=-500", 100),
+            part(0, 99),
+            "more than there is: all of it"
+        );
         assert_eq!(of("bytes=90-500", 100), part(90, 99), "up to the end");
         assert_eq!(
             of("bytes=5-99999999999999999999999", 100),
@@ -97,7 +101,12 @@ mod tests {
 
     #[test]
     fn a_part_behind_the_end_or_of_nothing_is_not_there() {
-        for range in ["bytes=100-", "bytes=100-200", "bytes=-0", "bytes=99999999999999999999999-"] {
+        for range in [
+            "bytes=100-",
+            "bytes=100-200",
+            "bytes=-0",
+            "bytes=99999999999999999999999-",
+        ] {
             assert_eq!(of(range, 100), Wanted::Beyond, "{range}");
         }
         for range in ["bytes=0-", "bytes=0-0", "bytes=-1"] {

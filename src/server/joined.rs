@@ -17,7 +17,6 @@ use crate::call::reach::Reach;
 use crate::customer::asker::Asker;
 use crate::masking::table::Table;
 use crate::names::keeper::Names;
-use crate::records::archive::Archive;
 use crate::records::cdr_file;
 use crate::records::recorder::Recorder;
 use crate::telemetry::alarm::Alarms;
@@ -50,8 +49,6 @@ pub(super) struct Joined {
     pub(super) records: Weak<cdr_file::Writer>,
     /// Who records calls, if the conf has any recorded.
     pub(super) recorder: Option<Weak<Recorder>>,
-    /// All recordings, and who asked for them.
-    pub(super) archive: Arc<Archive>,
     pub(super) config: Arc<ArcSwap<Config>>,
     /// The certificates in force.
     pub(super) terms: ArcSwap<Terms>,

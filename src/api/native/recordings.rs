@@ -136,7 +136,9 @@ pub(super) async fn verify(
     fields.done()?;
     let _place = desk.place_to_read()?;
     let verdict = desk
-        .ask_archive(asker, move |archive, who, now| archive.verify(who, now, id, expected))
+        .ask_archive(asker, move |archive, who, now| {
+            archive.verify(who, now, id, expected)
+        })
         .await?;
     Ok(Json(view::verdict(&verdict)))
 }
@@ -183,7 +185,10 @@ pub(super) async fn remove(
             not_before: Some(time),
             ..conflict(
                 "not_before",
-                format!("the recording {id} has to be kept: it can be erased from {} on", time.text()),
+                format!(
+                    "the recording {id} has to be kept: it can be erased from {} on",
+                    time.text()
+                ),
             )
         }),
         Some((id, Erased::Running)) => Err(conflict(
@@ -244,8 +249,11 @@ fn outcome(erasing: &Erasing) -> Value {
 
 fn id(fields: &mut Fields, name: &str) -> Result<Option<Id>, ApiError> {
     let text = fields.text(name)?;
-    text.map(|text| text.parse().map_err(|e| ApiError::bad("bad_id", name, format!("{name}: {e}"))))
-        .transpose()
+    text.map(|text| {
+        text.parse()
+            .map_err(|e| ApiError::bad("bad_id", name, format!("{name}: {e}")))
+    })
+    .transpose()
 }
 
 /// How records write the number that is asked for: it may be somebody's own, or a virtual one.
@@ -270,7 +278,9 @@ fn refusal(error: archive::Error) -> ApiError {
         Error::Recording(recordings::Error::Full(_) | recordings::Error::Disk(..)) => {
             ApiError::unavailable("recording_unreadable", sentence)
         }
-        Error::Recording(recordings::Error::Busy(_) | recordings::Error::Taken(_)) => conflict("busy", sentence),
+        Error::Recording(recordings::Error::Busy(_) | recordings::Error::Taken(_)) => {
+            conflict("busy", sentence)
+        }
         Error::Recording(
             recordings::Error::Damaged(..)
             | recordings::Error::TooLong(_)

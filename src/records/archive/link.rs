@@ -108,7 +108,8 @@ impl Signer {
     }
 
     fn mac(&self, recording: Id, expires: &str) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice()).expect("HMAC takes keys of every length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.0.as_slice()).expect("HMAC takes keys of every length");
         mac.update(format!("{PURPOSE}\n{recording}\n{expires}").as_bytes());
         mac
     }
@@ -170,7 +171,14 @@ mod tests {
         let (expires, signature) = parts(&link);
         // The secret is the same after a restart.
         let signer = signer(dir.path());
-        let at = |seconds| signer.check(id, &expires, &signature, noon().plus(Duration::from_secs(seconds)));
+        let at = |seconds| {
+            signer.check(
+                id,
+                &expires,
+                &signature,
+                noon().plus(Duration::from_secs(seconds)),
+            )
+        };
         assert_eq!([at(0), at(59)], [Ok(()), Ok(())]);
         assert_eq!([at(60), at(1_000_000)], [Err(Refused::Expired); 2]);
     }
@@ -181,7 +189,11 @@ mod tests {
         let [ours, theirs] = dirs.each_ref().map(|dir| signer(dir.path()));
         let (id, other) = (Id::from_bits(7), Id::from_bits(8));
         let (expires, signature) = parts(&ours.link(id, noon().plus(Duration::from_secs(60))));
-        let changed = signature.replacen(|_: char| true, if signature.starts_with('0') { "1" } else { "0" }, 1);
+        let changed = signature.replacen(
+            |_: char| true,
+            if signature.starts_with('0') { "1" } else { "0" },
+            1,
+        );
         let forged = [
             ours.check(other, &expires, &signature, noon()),
             ours.check(id, "1795355260", &signature, noon()),

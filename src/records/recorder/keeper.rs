@@ -8,9 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::Shared;
 use super::jobs::Kept;
 use crate::base::id::Id;
-use crate::base::limits::{
-    RECORDING_ABANDONED_AFTER, RECORDING_ORDERS_MAX, RECORDINGS_DELETED_AT_ONCE,
-};
+use crate::base::limits::{RECORDING_ABANDONED_AFTER, RECORDING_ORDERS_MAX, RECORDINGS_DELETED_AT_ONCE};
 use crate::base::time::Wall;
 use crate::records::audit::{Act, Line};
 use crate::records::recordings::Error;
@@ -118,17 +116,16 @@ fn end_left(shared: &Shared, ends: &mut Ends, index: &mut Index, running: &[Id])
                 tracing::info!(
                     "the recording {id} of a server before has no call any more: it ends where it was left"
                 );
-                note(shared, &[Line::of_server(Act::Ended, *id, "left by a server before")]);
+                note(
+                    shared,
+                    &[Line::of_server(Act::Ended, *id, "left by a server before")],
+                );
                 match finished {
                     Some(finished) => {
                         index.finished(*id);
                         let call = entry.known.map_or(*id, |known| known.call);
                         let (recording, end) = (*id, finished.sha256);
-                        ends.take(Kept {
-                            recording,
-                            call,
-                            end,
-                        });
+                        ends.take(Kept { recording, call, end });
                     }
                     // Nothing was in it.
                     None => index.remove(*id),

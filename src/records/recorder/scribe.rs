@@ -108,7 +108,9 @@ impl Scribe {
                 {
                     match pen.discard() {
                         Ok(()) => self.shared.settings.archive.tell(archive::News::Gone(id)),
-                        Err(error) => tracing::warn!("a recording that is too short can't be removed: {error}"),
+                        Err(error) => {
+                            tracing::warn!("a recording that is too short can't be removed: {error}")
+                        }
                     }
                 }
             }
@@ -218,11 +220,7 @@ impl Scribe {
             .archive
             .tell(archive::News::Finished(recording));
         let end = finished.sha256;
-        let kept = Kept {
-            recording,
-            call,
-            end,
-        };
+        let kept = Kept { recording, call, end };
         if self.kept.try_send(kept).is_err() {
             tracing::warn!("it can't be noted in the audit log how the recording {recording} ended: {end}");
         }

@@ -11,8 +11,8 @@ use super::*;
 use crate::base::id::Id;
 use crate::base::time::{Instant, Wall};
 use crate::call::recording::{Begin, Sound};
-use crate::records::archive::{self};
-use crate::records::audit::{Audit, Who};
+use crate::records::archive;
+use crate::records::audit::Audit;
 use crate::records::recordings::Place;
 use crate::records::recordings::chain::{Cipher, Mark, Unwritten, What};
 use crate::records::recordings::disk::fault;
@@ -25,6 +25,8 @@ use crate::rtp::g711::Law;
 use crate::rtp::recording::dump;
 use crate::rtp::tap::{Channel, Heard, Producer, Tap, Taps as _, ring};
 use crate::rtp::wav;
+
+mod known;
 
 const ROUND: Duration = Duration::from_millis(20);
 const PACKET: usize = 160;
@@ -326,6 +328,7 @@ fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was
     stage.run(Duration::from_millis(2_500));
     let (now, place) = (stage.now(), stage.place(1));
     let Stage {
+        shared,
         ear,
         mut scribe,
         jobs,
@@ -334,7 +337,7 @@ fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was
     ear.leave(now);
     let gone = jobs.try_iter().map(|job| scribe.take(job)).last();
     assert_eq!(gone, Some(false));
-    drop(scribe);
+    drop((scribe, shared));
     let found = verify(&place, &Keys::default(), None).expect("it can be read");
     assert!(
         matches!(found, Verdict::Unfinished { samples: 20_000, .. }),
@@ -366,7 +369,11 @@ fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
         .into();
     assert_eq!(states, [State::Whole, State::Running]);
     // A month later.
-    keeper::look(&stage.shared, &mut Ends::default(), noon().plus(seconds(31 * 86_400)));
+    keeper::look(
+        &stage.shared,
+        &mut Ends::default(),
+        noon().plus(seconds(31 * 86_400)),
+    );
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     assert!(index.get(id(1)).is_none() && index.get(id(2)).is_some());
 }
@@ -596,38 +603,4 @@ fn a_recorder_with_its_threads_stops_with_everything_written() {
     // Whoever orders then is told.
     recorder.order(0, now(3_000), Order::End(id(2), now(3_000).at));
     assert_eq!(recorder.counts().refused_orders, 1);
-}
-
-#[test]
-fn the_archive_knows_a_recording_from_its_beginning_to_its_end_and_its_end_is_noted() {
-    let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    let archive = stage.shared.settings.archive.clone();
-    archive.look_through(|_, _| ()).expect("it can be read");
-    let states = || -> Vec<State> {
-        let wanted = archive::Wanted {
-            limit: 9,
-            ..Default::default()
-        };
-        let (rows, _) = archive.list(Who::Control, noon(), wanted).expect("it is noted");
-        rows.iter().map(|row| row.entry.state).collect()
-    };
-    for number in [1, 2] {
-        stage.order(Order::Begin(stage.begin(number, Sound::Narrow)));
-        stage.speaks(number);
-    }
-    stage.run(seconds(2));
-    assert_eq!(states(), [State::Running; 2]);
-    stage.order(Order::End(id(1), stage.now().at));
-    stage.order(Order::Drop(id(2)));
-    stage.run(ROUND);
-    assert_eq!(states(), [State::Whole]);
-    let mut ends = Ends::default();
-    stage.kept.try_iter().for_each(|kept| ends.take(kept));
-    ends.note(&stage.shared);
-    let Ok(Verdict::Whole { sha256, .. }) = verify(&stage.place(1), &Keys::default(), None) else {
-        panic!("it is whole");
-    };
-    assert_eq!(archive.audit().end_of(id(1)).expect("it can be read"), Some(sha256));
-    assert_eq!(archive.audit().end_of(id(2)).expect("it can be read"), None);
 }

@@ -193,7 +193,11 @@ pub fn summary(place: &Place, marks_max: usize) -> Result<Option<Summary>, Error
     let Some(ending) = chain.end else {
         return Ok(None);
     };
-    let clear: u64 = chain.blocks.iter().map(|block| clear_bytes(&chain.head, block)).sum();
+    let clear: u64 = chain
+        .blocks
+        .iter()
+        .map(|block| clear_bytes(&chain.head, block))
+        .sum();
     let header = match chain.head.audio {
         Audio::Wav => HEADER_BYTES as u64,
         Audio::Rtpdump => 0,

@@ -6,8 +6,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::{self, Sender};
 
 use super::{Asker, refusal};
 use crate::api::error::ApiError;
@@ -32,7 +32,8 @@ pub(in crate::api::native) async fn audio(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    desk.give(asker, id_of(&name)?, Part::Audio, &method, &headers).await
+    desk.give(asker, id_of(&name)?, Part::Audio, &method, &headers)
+        .await
 }
 
 /// `GET /v1/recordings/{id}/chain`
@@ -43,7 +44,8 @@ pub(in crate::api::native) async fn chain(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    desk.give(asker, id_of(&name)?, Part::Chain, &method, &headers).await
+    desk.give(asker, id_of(&name)?, Part::Chain, &method, &headers)
+        .await
 }
 
 /// `GET /recordings/{id}?expires=&signature=`: the audio, for whoever has the link.
@@ -70,7 +72,8 @@ impl Desk {
     pub(super) fn place_to_read(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         let place = self.readers.clone().try_acquire_owned();
         place.map_err(|_| {
-            let sentence = format!("{RECORDINGS_READ_AT_ONCE} recordings are being read at once: try again in a moment");
+            let sentence =
+                format!("{RECORDINGS_READ_AT_ONCE} recordings are being read at once: try again in a moment");
             ApiError {
                 retry_after_s: Some(RETRY_AFTER_S),
                 ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_readers", sentence)
@@ -88,10 +91,14 @@ impl Desk {
     ) -> Result<Response, ApiError> {
         let place = self.place_to_read()?;
         let opened = self
-            .ask_archive(asker.clone(), move |archive, who, now| archive.open(who, now, id, part))
+            .ask_archive(asker.clone(), move |archive, who, now| {
+                archive.open(who, now, id, part)
+            })
             .await?;
         let (bytes, etag) = (opened.bytes, opened.digits.map(|digits| format!("\"{digits}\"")));
-        let wanted = etag.as_ref().map_or(Wanted::All, |etag| range::wanted(headers, etag, bytes));
+        let wanted = etag
+            .as_ref()
+            .map_or(Wanted::All, |etag| range::wanted(headers, etag, bytes));
         let is_head = method == Method::HEAD;
         let given = match wanted {
             Wanted::All => bytes.checked_sub(1).map(|last| [0, last]),
@@ -127,13 +134,20 @@ impl Desk {
                 let head = response.headers_mut();
                 head.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
                 head.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(kind)));
-                set(head, header::CONTENT_DISPOSITION, &format!("inline; filename=\"{id}.{}\"", ending(kind)));
+                set(
+                    head,
+                    header::CONTENT_DISPOSITION,
+                    &format!("inline; filename=\"{id}.{}\"", ending(kind)),
+                );
                 response
             }
         };
         let head = response.headers_mut();
         // Nobody between keeps what somebody said.
-        head.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+        head.insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("private, no-store"),
+        );
         if let Some(etag) = etag {
             head.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
             set(head, header::ETAG, &etag);
@@ -141,7 +155,11 @@ impl Desk {
         match wanted {
             Wanted::All => {}
             Wanted::Part { first, last } => {
-                set(head, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{bytes}"));
+                set(
+                    head,
+                    header::CONTENT_RANGE,
+                    &format!("bytes {first}-{last}/{bytes}"),
+                );
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             }
             Wanted::Beyond => set(head, header::CONTENT_RANGE, &format!("bytes */{bytes}")),

@@ -45,8 +45,13 @@ impl Served {
             .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
             .collect();
         files.sort();
-        let text: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let text: String = files
+            .iter()
+            .map(|path| fs::read_to_string(path).unwrap())
+            .collect();
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines
             .filter(|line| line.get("act").is_some())
             .map(|line| {
@@ -67,7 +72,9 @@ fn of_account(number: u64, account: &str) -> Begin {
 
 fn ids(page: &Value) -> Vec<String> {
     let rows = page["recordings"].as_array().unwrap_or_else(|| panic!("{page}"));
-    rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    rows.iter()
+        .map(|row| row["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// These recordings, the latest first.
@@ -92,16 +99,27 @@ fn recordings_are_listed_by_account_call_binding_and_time_a_page_after_the_other
     let row = &page["recordings"][0];
     assert_eq!(
         (&row["state"], &row["audio"], &row["sealed"], &row["began"]),
-        (&json!("whole"), &json!("wav"), &json!("none"), &json!("2026-11-21T10:00:00.000Z"))
+        (
+            &json!("whole"),
+            &json!("wav"),
+            &json!("none"),
+            &json!("2026-11-21T10:00:00.000Z")
+        )
     );
     assert_eq!(
         (&row["not_before"], &row["kept_until"]),
-        (&json!("2026-12-01T10:00:03.000Z"), &json!("2026-12-21T10:00:03.000Z"))
+        (
+            &json!("2026-12-01T10:00:03.000Z"),
+            &json!("2026-12-21T10:00:03.000Z")
+        )
     );
     let of = |query: &str| ids(&served.get(&format!("/v1/recordings?{query}")).1);
     assert_eq!(of("account=acme"), latest_first(&[1, 2, 3]));
     assert_eq!(of(&format!("call_id={}", id(1_003))), latest_first(&[3]));
-    assert_eq!(of(&format!("binding_id={}&account=other", id(2_000))), latest_first(&[4]));
+    assert_eq!(
+        of(&format!("binding_id={}&account=other", id(2_000))),
+        latest_first(&[4])
+    );
     assert_eq!(of(&format!("binding_id={}", id(2_001))), latest_first(&[]));
     assert_eq!(of("since=2026-11-21T10:00:00Z").len(), 4);
     assert_eq!(of("until=2026-11-21T10:00:00Z").len(), 0);
@@ -127,13 +145,28 @@ fn a_recording_says_what_its_chain_says() {
     let served = served.looked();
     let (_, whole) = served.get(&format!("/v1/recordings/{}", id(1)));
     assert_eq!(
-        [&whole["seconds"], &whole["bytes"], &whole["gaps"], &whole["marks"], &whole["sha256"]],
-        [&json!(3.0), &json!(44 + 3 * 32), &json!(0), &json!([]), &json!(finished.sha256)],
+        [
+            &whole["seconds"],
+            &whole["bytes"],
+            &whole["gaps"],
+            &whole["marks"],
+            &whole["sha256"]
+        ],
+        [
+            &json!(3.0),
+            &json!(44 + 3 * 32),
+            &json!(0),
+            &json!([]),
+            &json!(finished.sha256)
+        ],
         "{whole}"
     );
     assert_eq!(whole["ended"], json!("2026-11-21T10:00:03.000Z"));
     let (_, running) = served.get(&format!("/v1/recordings/{}", id(2)));
-    assert_eq!((&running["state"], running.get("sha256")), (&json!("running"), None));
+    assert_eq!(
+        (&running["state"], running.get("sha256")),
+        (&json!("running"), None)
+    );
     assert_eq!(running["not_before"], Value::Null);
     assert_eq!(served.get(&format!("/v1/recordings/{}", id(3))).0, 404);
     assert_eq!(served.get("/v1/recordings/none").0, 400);
@@ -173,7 +206,12 @@ fn audio_is_given_from_any_byte_on_plain_or_sealed() {
         };
         let (status, head, body) = ask("");
         assert_eq!((status, &body), (200, &file));
-        for line in ["content-type: audio/wav", "accept-ranges: bytes", "content-length: 140", "cache-control: private, no-store"] {
+        for line in [
+            "content-type: audio/wav",
+            "accept-ranges: bytes",
+            "content-length: 140",
+            "cache-control: private, no-store",
+        ] {
             assert!(head.contains(line), "{line}: {head}");
         }
         for (range, bytes, said) in [
@@ -235,17 +273,30 @@ fn audio_that_was_changed_is_given_no_further_than_it_is_right() {
     fs::write(&finished.audio, &file).unwrap();
     let served = served.looked();
     let (status, _, body) = served.bytes("GET", &audio(1), &[("range", "bytes=0-75")], "");
-    assert_eq!((status, &body[..]), (206, &file[..76]), "the first block is right");
+    assert_eq!(
+        (status, &body[..]),
+        (206, &file[..76]),
+        "the first block is right"
+    );
     let (_, head, body) = served.bytes("GET", &audio(1), &[], "");
-    assert!(head.contains("content-length: 140") && body.is_empty(), "{head}, {}", body.len());
+    assert!(
+        head.contains("content-length: 140") && body.is_empty(),
+        "{head}, {}",
+        body.len()
+    );
     let (_, verdict) = served.post(&format!("/v1/recordings/{}/verify", id(1)), &json!({}));
-    assert_eq!((&verdict["verdict"], &verdict["block"]), (&json!("changed"), &json!(2)));
+    assert_eq!(
+        (&verdict["verdict"], &verdict["block"]),
+        (&json!("changed"), &json!(2))
+    );
 }
 
 #[test]
 fn no_more_are_read_at_once_than_there_are_places() {
     let served = Served::with(&[begin(1)]);
-    let places: Vec<_> = [(); 2].map(|()| served.desk.readers.clone().try_acquire_owned().unwrap()).into();
+    let places: Vec<_> = [(); 2]
+        .map(|()| served.desk.readers.clone().try_acquire_owned().unwrap())
+        .into();
     let (status, head, _) = served.bytes("GET", &audio(1), &[], "");
     assert_eq!(status, 429);
     assert!(head.contains("retry-after"), "{head}");
@@ -266,7 +317,12 @@ fn a_recording_is_compared_with_the_digits_that_somebody_kept() {
     assert_eq!((status, &verdict["verdict"]), (200, &json!("whole")), "{verdict}");
     assert_eq!(ask(&"0".repeat(64)).1["verdict"], json!("changed"));
     assert_eq!(ask("0").0, 400);
-    let (_, chain) = (0, served.whole("GET", &format!("/v1/recordings/{}/chain", id(1)), &[], "").2);
+    let (_, chain) = (
+        0,
+        served
+            .whole("GET", &format!("/v1/recordings/{}/chain", id(1)), &[], "")
+            .2,
+    );
     assert_eq!(chain.lines().count(), 5);
     assert!(chain.contains(&finished.sha256.to_string()));
 }
@@ -301,11 +357,19 @@ fn a_link_is_heard_without_more_until_its_time_is_over_and_opens_nothing_else() 
     let own = [("host", "127.0.0.1:8080")];
     let path = format!("/v1/recordings/{}/link", id(1));
     let (status, link) = served.raw("POST", &path, &own, r#"{"ttl_s": 60}"#);
-    assert_eq!((status, &link["expires_at"]), (200, &json!("2026-11-21T10:02:00.000Z")), "{link}");
+    assert_eq!(
+        (status, &link["expires_at"]),
+        (200, &json!("2026-11-21T10:02:00.000Z")),
+        "{link}"
+    );
     let url = link["url"].as_str().unwrap();
     // From whatever page, under whatever name.
     let by = |method: &str, url: &str| {
-        let headers = [("host", "pbx.example"), ("origin", "https://crm.example"), ("range", "bytes=0-3")];
+        let headers = [
+            ("host", "pbx.example"),
+            ("origin", "https://crm.example"),
+            ("range", "bytes=0-3"),
+        ];
         let (status, _, body) = served.bytes(method, url, &headers, "");
         (status, body)
     };
@@ -333,12 +397,27 @@ fn a_link_is_heard_without_more_until_its_time_is_over_and_opens_nothing_else() 
     let fault: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!((status, &fault["code"]), (410, &json!("link_expired")));
     let noted = served.noted();
-    assert!(noted[0].starts_with("control link") && noted[0].ends_with("until 2026-11-21T10:02:00.000Z"), "{noted:?}");
+    assert!(
+        noted[0].starts_with("control link") && noted[0].ends_with("until 2026-11-21T10:02:00.000Z"),
+        "{noted:?}"
+    );
     let by_link: Vec<&String> = noted.iter().filter(|line| line.starts_with("link ")).collect();
-    let outcomes: Vec<&str> = by_link.iter().map(|line| line.rsplit(": ").next().unwrap()).collect();
-    assert_eq!(outcomes, ["part", "head", "part", "expired"], "forged ones can't fill the log");
+    let outcomes: Vec<&str> = by_link
+        .iter()
+        .map(|line| line.rsplit(": ").next().unwrap())
+        .collect();
+    assert_eq!(
+        outcomes,
+        ["part", "head", "part", "expired"],
+        "forged ones can't fill the log"
+    );
     for ttl in [59, 604_801] {
-        assert_eq!(served.raw("POST", &path, &own, &format!("{{\"ttl_s\": {ttl}}}")).0, 400);
+        assert_eq!(
+            served
+                .raw("POST", &path, &own, &format!("{{\"ttl_s\": {ttl}}}"))
+                .0,
+            400
+        );
     }
 }
 
@@ -369,13 +448,28 @@ fn an_account_sees_hears_and_erases_its_own_and_is_not_told_of_others() {
         };
         let theirs = ask(2);
         assert_eq!(theirs.0, 404, "{method} {end}");
-        assert_eq!(theirs.1.replace(&id(2).to_string(), ""), ask(3).1.replace(&id(3).to_string(), ""));
+        assert_eq!(
+            theirs.1.replace(&id(2).to_string(), ""),
+            ask(3).1.replace(&id(3).to_string(), "")
+        );
         assert_eq!(ask(1).0, 200, "{method} {end}");
     }
     let (_, erased) = served.post("/v1/recordings/erase", &json!({"binding_id": id(2_000)}));
     assert_eq!(erased, json!({"erased": [], "failed": [], "more": false}));
-    assert!(served.noted().iter().all(|line| line.starts_with("account acme ")), "{:?}", served.noted());
-    assert!(served.noted().iter().any(|line| line.ends_with(&format!("read {}: absent", id(2)))));
+    assert!(
+        served
+            .noted()
+            .iter()
+            .all(|line| line.starts_with("account acme ")),
+        "{:?}",
+        served.noted()
+    );
+    assert!(
+        served
+            .noted()
+            .iter()
+            .any(|line| line.ends_with(&format!("read {}: absent", id(2))))
+    );
 }
 
 #[test]
@@ -419,32 +513,59 @@ fn the_recordings_of_a_call_a_binding_or_whoever_took_part_are_erased_together()
         .iter()
         .map(|record| format!("{}\n", serde_json::to_string(record).unwrap()))
         .collect();
-    fs::write(served.dir().join("cdr/cdr-20261121T100000Z-00000001.jsonl"), lines).unwrap();
+    fs::write(
+        served.dir().join("cdr/cdr-20261121T100000Z-00000001.jsonl"),
+        lines,
+    )
+    .unwrap();
     for begin in &begins {
         recorded(&served.recordings(), begin, 3);
     }
     let served = served.looked();
     let of = |number: &str| ids(&served.get(&format!("/v1/recordings?number={number}")).1);
     assert_eq!(of("13800000001"), latest_first(&[1, 2]));
-    assert_eq!(of("%2B8613900000002"), latest_first(&[1, 2, 3]), "the called one took part");
-    assert_eq!(of("17000000001"), latest_first(&[1, 2, 3]), "a virtual number too");
+    assert_eq!(
+        of("%2B8613900000002"),
+        latest_first(&[1, 2, 3]),
+        "the called one took part"
+    );
+    assert_eq!(
+        of("17000000001"),
+        latest_first(&[1, 2, 3]),
+        "a virtual number too"
+    );
     assert_eq!(of("13800000009"), latest_first(&[]));
 
     let erase = |body: Value| served.post("/v1/recordings/erase", &body);
     let (_, early) = erase(json!({"number": "13800000001"}));
     let early = early["erased"].as_array().unwrap().clone();
     assert_eq!(early.len(), 2);
-    assert!(early.iter().all(|one| one["became"] == "not_before" && one["not_before"] == "2026-12-01T10:00:03.000Z"));
+    assert!(
+        early
+            .iter()
+            .all(|one| one["became"] == "not_before" && one["not_before"] == "2026-12-01T10:00:03.000Z")
+    );
     served.at(after(3).plus(DAY * 10));
     let (_, gone) = erase(json!({"number": "13800000001"}));
-    assert_eq!(gone["erased"].as_array().unwrap().iter().filter(|one| one["became"] == "gone").count(), 2);
+    assert_eq!(
+        gone["erased"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|one| one["became"] == "gone")
+            .count(),
+        2
+    );
     assert_eq!(ids(&served.get("/v1/recordings").1), latest_first(&[3]));
     let (_, gone) = erase(json!({"call_id": begins[2].call}));
     assert_eq!(gone["erased"], json!([{"id": id(3), "became": "gone"}]));
     assert_eq!(erase(json!({"binding_id": id(2_000)})).1["erased"], json!([]));
     assert_eq!(erase(json!({})).0, 400);
     assert_eq!(erase(json!({"call_id": id(1), "binding_id": id(1)})).0, 400);
-    assert!(!served.noted().iter().any(|line| line.contains("138")), "no number is in the log");
+    assert!(
+        !served.noted().iter().any(|line| line.contains("138")),
+        "no number is in the log"
+    );
 }
 
 #[test]
@@ -465,9 +586,18 @@ fn what_can_not_be_noted_is_not_given() {
         ("DELETE", one.clone(), ""),
     ] {
         let (status, fault) = served.raw(method, &path, &[], body);
-        assert_eq!((status, &fault["code"]), (503, &json!("not_noted")), "{method} {path}: {fault}");
-        assert!(fault["message"].as_str().unwrap().contains("audit log"), "{fault}");
+        assert_eq!(
+            (status, &fault["code"]),
+            (503, &json!("not_noted")),
+            "{method} {path}: {fault}"
+        );
+        assert!(
+            fault["message"].as_str().unwrap().contains("audit log"),
+            "{fault}"
+        );
     }
-    let stays = fs::read_dir(served.recordings().join("2026/11/21")).unwrap().count();
+    let stays = fs::read_dir(served.recordings().join("2026/11/21"))
+        .unwrap()
+        .count();
     assert_eq!(stays, 2, "nothing was erased");
 }
