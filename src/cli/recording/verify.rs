@@ -9,6 +9,7 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::files::{self, KeyFolder};
+use crate::api::native::recording_verdict;
 use crate::base::id::Id;
 use crate::base::text;
 use crate::cli::client::Control;
@@ -16,7 +17,7 @@ use crate::cli::screen::{self, Form};
 use crate::cli::when;
 use crate::records::recordings::chain::Sha;
 use crate::records::recordings::seal::Keys;
-use crate::records::recordings::verify::{Change, Seals, Verdict, moment, verify};
+use crate::records::recordings::verify::{Change, Verdict, moment, verify};
 use crate::records::recordings::{Place, is_busy};
 
 const ABOUT: &str = "\
@@ -135,7 +136,7 @@ fn local(place: &Place, keys: &Keys, expected: Option<Sha>) -> Checked {
         Err(error) => {
             fields.extend([
                 ("verdict".to_owned(), json!("unreadable")),
-                ("message".to_owned(), error.to_string().into()),
+                ("sentence".to_owned(), error.to_string().into()),
             ]);
             return Checked {
                 fields,
@@ -159,7 +160,9 @@ fn local(place: &Place, keys: &Keys, expected: Option<Sha>) -> Checked {
         fields.insert("after_s".into(), after_s.into());
         fields.insert("at".into(), moment.at.to_string().into());
     }
-    fields.extend(fields_of(&verdict));
+    if let Value::Object(said) = recording_verdict(&verdict) {
+        fields.extend(said);
+    }
     let is_written = is_busy(place);
     if let Verdict::Whole { sha256, .. } = &verdict {
         sentence += &format!("; sha256 {sha256}");
@@ -179,54 +182,12 @@ fn local(place: &Place, keys: &Keys, expected: Option<Sha>) -> Checked {
     if is_written {
         sentence += "; a server is writing it";
     }
-    fields.insert("message".into(), sentence.clone().into());
+    fields.insert("sentence".into(), sentence.clone().into());
     Checked {
         fields,
         sentence,
         is_right: cure.is_none(),
     }
-}
-
-/// A verdict's fields.
-fn fields_of(verdict: &Verdict) -> Vec<(String, Value)> {
-    let fields = match verdict {
-        Verdict::Whole {
-            blocks,
-            samples,
-            gaps,
-            sha256,
-            seals,
-        } => vec![
-            ("verdict", json!("whole")),
-            ("blocks", json!(blocks)),
-            ("samples", json!(samples)),
-            ("gaps", json!(gaps)),
-            ("sha256", json!(sha256)),
-            (
-                "seals",
-                json!(match seals {
-                    Seals::None => "none",
-                    Seals::Right => "right",
-                    Seals::Unchecked => "unchecked",
-                }),
-            ),
-        ],
-        Verdict::Unfinished { blocks, samples } => vec![
-            ("verdict", json!("unfinished")),
-            ("blocks", json!(blocks)),
-            ("samples", json!(samples)),
-        ],
-        Verdict::Torn { blocks } => vec![("verdict", json!("torn")), ("blocks", json!(blocks))],
-        Verdict::Changed { block, what } => vec![
-            ("verdict", json!("changed")),
-            ("block", json!(block)),
-            ("what", json!(what.to_string())),
-        ],
-    };
-    fields
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
 }
 
 /// What can be done about it.
@@ -260,12 +221,10 @@ const fn cure(what: Change) -> &'static str {
 fn ask(control: &Control, id: Id, expected: Option<Sha>) -> anyhow::Result<Checked> {
     let body = expected.map_or_else(|| json!({}), |sha| json!({"sha256": sha}));
     let answer = control.send(Method::POST, &format!("/v1/recordings/{id}/verify"), Some(&body))?;
-    let verdict = screen::text(&answer, "verdict");
-    let message = ["message", "said", "sentence"]
-        .iter()
-        .map(|name| screen::text(&answer, name))
-        .find(|message| !message.is_empty())
-        .unwrap_or_else(|| verdict.clone());
+    let (verdict, sentence) = (
+        screen::text(&answer, "verdict"),
+        screen::text(&answer, "sentence"),
+    );
     let mut fields = Map::new();
     fields.insert("recording".into(), id.to_string().into());
     if let Value::Object(answer) = answer {
@@ -273,7 +232,7 @@ fn ask(control: &Control, id: Id, expected: Option<Sha>) -> anyhow::Result<Check
     }
     Ok(Checked {
         fields,
-        sentence: format!("{id}: {message}"),
+        sentence: format!("{id}: {sentence}"),
         is_right: matches!(verdict.as_str(), "whole" | "unfinished"),
     })
 }

@@ -90,4 +90,4 @@ fn cure(error: &io::Error) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
