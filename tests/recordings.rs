@@ -6,7 +6,6 @@ mod server;
 #[path = "support/talk.rs"]
 mod talk;
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -39,11 +38,7 @@ fn recording(callee: &Callee) -> Server {
     server.done(&format!("unbind --x {X}"));
     server.done(&format!("bind axb --x {X} --a {A} --b {B} --record"));
     server.bind(CLASS_95, A, B, "--record");
-    server.stop();
-    let conf = server.folder().join("umbra.toml");
-    let text = fs::read_to_string(&conf).expect("its conf");
-    fs::write(&conf, format!("{text}[recordings]\nenabled = true\n")).expect("there is room");
-    server.start_again();
+    server.with_conf(|text| format!("{text}[recordings]\nenabled = true\n"));
     server
 }
 
@@ -143,7 +138,7 @@ fn all(server: &Server, count: usize) -> Vec<Recorded> {
     entries(&index)
         .into_iter()
         .map(|entry| {
-            let place = index.place(&entry);
+            let place = entry.place();
             let mut reader = Reader::open(&place, &Keys::default()).expect("it can be opened");
             let mut bytes = vec![0; reader.bytes() as usize];
             reader.read_at(0, &mut bytes).expect("it can be read");

@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::base::id::Id;
 use crate::base::limits;
+use crate::base::time::Wall;
 
-/// A refusal, as the client reads it: `{"code", "message", "field"?, "binding"?}`. The message is one
+/// A refusal, as the client reads it: `{"code", "message", "field"?, "binding"?, "not_before"?}`. The message is one
 /// sentence for people and never holds a whole real number.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ApiError {
@@ -22,6 +23,8 @@ pub struct ApiError {
     pub field: Option<String>,
     /// The binding that stands in the way.
     pub binding: Option<Id>,
+    /// Before when it can't be done.
+    pub not_before: Option<Wall>,
     /// Seconds after which trying again makes sense.
     pub retry_after_s: Option<u32>,
 }
@@ -35,6 +38,7 @@ impl ApiError {
             message: message.into(),
             field: None,
             binding: None,
+            not_before: None,
             retry_after_s: None,
         }
     }
@@ -83,6 +87,9 @@ impl ApiError {
         }
         if let Some(binding) = self.binding {
             body.insert("binding".into(), binding.to_string().into());
+        }
+        if let Some(time) = self.not_before {
+            body.insert("not_before".into(), (*time.text()).into());
         }
         Value::Object(body)
     }

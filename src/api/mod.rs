@@ -7,5 +7,6 @@ pub mod error;
 pub mod fields;
 pub mod idempotency;
 pub mod native;
+pub mod range;
 pub mod socket;
 pub mod switchboard;

@@ -18,6 +18,8 @@ pub struct Forms {
     pub calls: u8,
     /// Of the chains beside recordings.
     pub recordings: u8,
+    /// Of the audit log.
+    pub audit: u8,
 }
 
 /// Who raises one keeps reading those before it.
@@ -34,6 +36,7 @@ static FORMS: Forms = Forms {
     // called, and not what has still to be said to the parties, nor that they are recorded.
     calls: 4,
     recordings: 1,
+    audit: 1,
 };
 
 /// The forms of this program.
@@ -48,7 +51,7 @@ mod tests {
 
     #[test]
     fn the_numbers_stand_behind_their_mark() {
-        assert_eq!(size_of::<Forms>(), forms().mark.len() + 4);
+        assert_eq!(size_of::<Forms>(), forms().mark.len() + 5);
         assert!(forms().mark.starts_with(b"umbra writes forms:"));
     }
 }

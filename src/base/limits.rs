@@ -579,6 +579,22 @@ pub const RECORDING_CHAIN_BYTES_MAX: u64 = 128 << 20;
 pub const RECORDING_LEFT_AFTER: Duration = Duration::from_secs(86_400);
 /// Recordings that one look deletes as too old.
 pub const RECORDINGS_DELETED_AT_ONCE: usize = 1_000;
+/// Marks of a recording that its description shows; of those beyond only how many there are.
+pub const RECORDING_MARKS_SHOWN_MAX: usize = 1_000;
+/// Recordings that are read or checked at once over the API; the next one is told to come again.
+pub const RECORDINGS_READ_AT_ONCE: usize = 64;
+/// How long whoever reads a recording may take nothing of what is there for him.
+pub const RECORDING_READER_PATIENCE: Duration = Duration::from_secs(60);
+/// The shortest and the longest time for which a link to a recording can be given, in seconds.
+pub const RECORDING_LINK_S: std::ops::RangeInclusive<u64> = 60..=604_800;
+
+/// Bytes of a file of the audit log, from which on another one is begun; of none more is in memory than where its recordings'
+/// digits stand, some 5 MB.
+pub const AUDIT_FILE_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of one line of the audit log; a longer one isn't ours.
+pub const AUDIT_LINE_BYTES_MAX: u64 = 8 << 10;
+/// Characters of a text in it; the rest is left out.
+pub const AUDIT_TEXT_CHARS_MAX: usize = 200;
 
 /// Bytes between a media thread and the recorder: more than half a second of 500 recorded calls.
 pub const RECORDING_RING_BYTES: usize = 8 << 20;

@@ -41,6 +41,24 @@ pub enum Trouble {
     Broken(PathBuf, String),
 }
 
+/// A piece of a file that is being fetched.
+pub struct Piece<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Where they lie in the file.
+    pub at: u64,
+    /// How long the file is; 0 if the server doesn't say.
+    pub length: u64,
+}
+
+/// Where a file that was fetched in part goes on.
+pub struct GoOn<'a> {
+    /// From this byte on.
+    pub from: u64,
+    /// If it is still this one: its entity tag (RFC 9110 §8.8.3), without the quotes.
+    pub tag: &'a str,
+}
+
 /// The way to the running server.
 pub struct Control {
     path: PathBuf,
@@ -98,7 +116,7 @@ impl Control {
     pub fn send_bytes(&self, method: Method, target: &str, body: Bytes) -> Result<Value, Trouble> {
         let answer = async {
             tokio::time::timeout(PATIENCE, async {
-                let response = self.exchange(method, target, body).await?;
+                let response = self.exchange(method, target, &[], body).await?;
                 self.whole(response).await
             })
             .await
@@ -124,17 +142,42 @@ impl Control {
         path: &str,
         each: &mut dyn FnMut(&[u8], u64) -> io::Result<()>,
     ) -> anyhow::Result<()> {
+        self.fetch(path, None, &mut |piece| each(piece.bytes, piece.length))
+    }
+
+    /// [`Control::download`], from a byte on if it is still the file that it was; otherwise from its begin, as the first
+    /// piece says.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fetch(
+        &self,
+        path: &str,
+        go_on: Option<GoOn<'_>>,
+        each: &mut dyn FnMut(&Piece<'_>) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
         let slow = |_| self.broken("it took too long");
+        // RFC 9110 §13.1.5: without If-Range, what follows might be another file's.
+        let headers = go_on.as_ref().map_or_else(Vec::new, |go_on| {
+            vec![
+                ("range", format!("bytes={}-", go_on.from)),
+                ("if-range", format!("\"{}\"", go_on.tag)),
+            ]
+        });
         self.runtime.block_on(async {
-            let begun =
-                tokio::time::timeout(DOWNLOAD_PATIENCE, self.exchange(Method::GET, path, Bytes::new()));
+            let asked = self.exchange(Method::GET, path, &headers, Bytes::new());
+            let begun = tokio::time::timeout(DOWNLOAD_PATIENCE, asked);
             let mut response = begun.await.map_err(slow)??;
             if !response.status().is_success() {
                 let (status, bytes) = self.whole(response).await?;
                 return Err(refusal(status, &bytes).into());
             }
-            let length = response.body().size_hint().exact().unwrap_or(0);
-            let mut left = length;
+            let mut left = response.body().size_hint().exact().unwrap_or(0);
+            let mut at = match (response.status(), &go_on) {
+                (StatusCode::PARTIAL_CONTENT, Some(go_on)) => go_on.from,
+                (_, _) => 0,
+            };
+            let length = at + left;
             let body = response.body_mut();
             while let Some(frame) = tokio::time::timeout(DOWNLOAD_PATIENCE, body.frame())
                 .await
@@ -143,7 +186,8 @@ impl Control {
                 let frame = frame.map_err(|e| self.broken(&e.to_string()))?;
                 if let Some(bytes) = frame.data_ref() {
                     left = left.saturating_sub(bytes.len() as u64);
-                    each(bytes, length)?;
+                    each(&Piece { bytes, at, length })?;
+                    at += bytes.len() as u64;
                 }
             }
             if left > 0 {
@@ -157,6 +201,7 @@ impl Control {
         &self,
         method: Method,
         target: &str,
+        headers: &[(&str, String)],
         body: Bytes,
     ) -> Result<Response<Incoming>, Trouble> {
         let stream = UnixStream::connect(&self.path)
@@ -174,7 +219,10 @@ impl Control {
             .method(method)
             .uri(target)
             .header("host", "umbra")
-            .header("content-type", "application/json")
+            .header("content-type", "application/json");
+        let request = headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, value))
             .body(Full::new(body))
             .map_err(|e| self.broken(&e.to_string()))?;
         sender.send_request(request).await.map_err(broken)

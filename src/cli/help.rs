@@ -17,7 +17,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["bind", "update", "unbind", "bindings", "callee", "route"],
     ),
     ("Numbers", &["number", "pool", "group", "account", "trunk"]),
-    ("Calls", &["calls", "trace", "hangup", "cdr"]),
+    ("Calls", &["calls", "trace", "hangup", "cdr", "recording"]),
     (
         "The server",
         &[
@@ -135,6 +135,29 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("hangup", "umbra hangup 01ARZ3NDEKTSV4RRFFQ69G5FAV"),
     ("trace", "umbra trace 01ARZ3NDEKTSV4RRFFQ69G5FAV"),
     ("cdr", "umbra cdr --since 1h --x 17000000001"),
+    ("recording list", "umbra recording list --number 13800000001"),
+    (
+        "recording get",
+        "umbra recording get 01ARZ3NDEKTSV4RRFFQ69G5FAV -o call.wav",
+    ),
+    (
+        "recording play",
+        "umbra recording play 01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    ),
+    ("recording verify", "umbra recording verify data/recordings"),
+    (
+        "recording plot",
+        "umbra recording plot 01ARZ3NDEKTSV4RRFFQ69G5FAV.wav -o call.svg",
+    ),
+    (
+        "recording convert",
+        "umbra recording convert 01ARZ3NDEKTSV4RRFFQ69G5FAV.rtpdump -o call.wav",
+    ),
+    (
+        "recording link",
+        "umbra recording link 01ARZ3NDEKTSV4RRFFQ69G5FAV --ttl 1h",
+    ),
+    ("recording erase", "umbra recording erase --number 13800000001"),
     ("ban list", "umbra ban list"),
     ("ban add", "umbra ban add 198.51.100.7 --for 1h"),
     ("ban remove", "umbra ban remove 198.51.100.7"),

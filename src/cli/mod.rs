@@ -27,6 +27,7 @@ mod pool;
 mod progress;
 mod prompt;
 mod question;
+mod recording;
 mod restore;
 mod route;
 mod screen;
@@ -146,6 +147,9 @@ enum Command {
     Trace(call::Trace),
     /// List call records
     Cdr(cdr::Cdr),
+    /// Recordings of calls: list, hear, verify, draw, convert, erase
+    #[command(subcommand)]
+    Recording(recording::Recording),
     /// Sources that are kept out for what they send
     #[command(subcommand)]
     Ban(ban::Ban),
@@ -213,6 +217,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Hangup(hangup) => hangup.run(&control()?, out),
         Command::Trace(trace) => trace.run(&control()?, out),
         Command::Cdr(cdr) => cdr.run(&control()?, out),
+        Command::Recording(recording) => recording.run(|| Ok(control()?), out),
         Command::Ban(ban) => ban.run(&control()?, out),
         Command::Prompt(prompt) => prompt.run(&control()?, out),
         Command::Trunk(trunk) => trunk.run(&control()?, out),
@@ -348,6 +353,10 @@ mod tests {
             "umbra hangup 01J",
             "umbra trace 01J",
             "umbra cdr --follow --x 17000000001 --since 1h",
+            "umbra recording list --number 13800000001 --since 1d --json",
+            "umbra recording get 01ARZ3NDEKTSV4RRFFQ69G5FAV -o call.wav --chain",
+            "umbra recording verify data/recordings --keys keys --json",
+            "umbra recording erase --binding 01ARZ3NDEKTSV4RRFFQ69G5FAV --yes",
             "umbra trunk list",
             "umbra trunk status carrier",
             "umbra trunk block carrier 192.0.2.1:5060",

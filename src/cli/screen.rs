@@ -64,18 +64,33 @@ pub fn rows(
     name: &str,
     listing: Listing,
 ) -> Result<Rows, Trouble> {
+    rows_by(control, path, query, name, listing, ["cursor", "cursor"])
+}
+
+/// [`rows`] of a listing that names the next page otherwise: in the field `from` of its answer, and `to` of what is asked.
+///
+/// # Errors
+/// As there.
+pub fn rows_by(
+    control: &Control,
+    path: &str,
+    query: &[(&str, String)],
+    name: &str,
+    listing: Listing,
+    [from, to]: [&str; 2],
+) -> Result<Rows, Trouble> {
     let (mut rows, mut cursor) = (Vec::new(), None);
     loop {
         let left = listing.rows_max().saturating_sub(rows.len());
         let mut asked = query.to_vec();
         asked.push(("limit", left.clamp(1, PAGE).to_string()));
-        asked.extend(cursor.map(|c| ("cursor", c)));
+        asked.extend(cursor.map(|c| (to, c)));
         let mut page = control.get(path, &asked)?;
         say_warning(&page);
         if let Some(Value::Array(more)) = page.get_mut(name).map(Value::take) {
             rows.extend(more.into_iter().take(left));
         }
-        cursor = page.get("cursor").and_then(Value::as_str).map(str::to_owned);
+        cursor = page.get(from).and_then(Value::as_str).map(str::to_owned);
         let is_full = rows.len() >= listing.rows_max();
         if cursor.is_none() || is_full {
             return Ok(Rows {

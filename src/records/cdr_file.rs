@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use super::folder::{self, Entry, Phase};
+use super::folder::{self, Entry, Phase, Series};
 use crate::base::id::Id;
 use crate::base::limits;
 use crate::base::time::Wall;
@@ -30,8 +30,6 @@ const REST: Duration = Duration::from_millis(400);
 const RETRY: Duration = Duration::from_secs(1);
 /// How often old files are looked for, at least.
 const HOUSEKEEPING: Duration = Duration::from_secs(3_600);
-/// Keeps a second server out of the folder.
-const LOCK: &str = "lock";
 /// Keeps the sequence when every file has been moved away.
 const NEXT: &str = "next-seq";
 /// Becomes the other when it is whole.
@@ -352,8 +350,7 @@ impl Files {
     fn take(config: Config, system: Disk) -> Result<(Self, Vec<String>), Error> {
         let disk = |e| Error::Disk(config.dir.clone(), e);
         folder::make(&config.dir).map_err(disk)?;
-        let guard = open_file(&config.dir.join(LOCK), Begin::New).map_err(disk)?;
-        guard.try_lock().map_err(|e| match e {
+        let guard = folder::take(&config.dir).map_err(|e| match e {
             TryLockError::WouldBlock => Error::Taken(config.dir.clone()),
             TryLockError::Error(e) => disk(e),
         })?;
@@ -392,6 +389,7 @@ impl Files {
                 folder::make(dir)?;
                 let current = none.insert(Current {
                     entry: Entry {
+                        series: Series::Cdr,
                         seq: self.next_seq,
                         start: now,
                         phase: Phase::Open,
@@ -452,15 +450,12 @@ impl Files {
 
     /// Deletes closed files older than the conf says. The newest is never deleted.
     fn delete_old(&self, now: Wall) {
-        let keep = Duration::from_secs(u64::from(self.config.keep_days) * 86_400);
         let Ok(entries) = folder::list(&self.config.dir) else {
             return;
         };
-        for pair in entries.windows(2) {
-            if pair[0].phase == Phase::Closed && now.since(pair[1].start) > keep {
-                // One that can't be deleted now is tried again at the next look.
-                let _ = std::fs::remove_file(pair[0].path(&self.config.dir));
-            }
+        for entry in folder::old(&entries, now, self.config.keep_days) {
+            // One that can't be deleted now is tried again at the next look.
+            let _ = std::fs::remove_file(entry.path(&self.config.dir));
         }
     }
 }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::folder::{self, Entry, Phase};
 use crate::base::id::Id;
 use crate::base::limits;
+use crate::base::number::Digits;
 use crate::base::time::Wall;
 use crate::call::cdr::Cdr;
 
@@ -34,12 +35,17 @@ pub struct Filter {
     pub x: Option<String>,
     /// The record of this call.
     pub call_id: Option<Id>,
+    /// Those of calls in which a party or a virtual number was one of these, as records write them; none: all.
+    pub parties: Vec<Digits>,
 }
 
 impl Filter {
     fn takes(&self, cdr: &Cdr) -> bool {
-        let is = |digits: &Option<crate::base::number::Digits>, wanted: &str| {
-            digits.as_ref().is_some_and(|d| d.as_str() == wanted)
+        let is =
+            |digits: &Option<Digits>, wanted: &str| digits.as_ref().is_some_and(|d| d.as_str() == wanted);
+        let took_part = |party: &Digits| {
+            let numbers = [cdr.caller, cdr.callee, cdr.x, cdr.y];
+            cdr.dialled == *party || numbers.contains(&Some(*party))
         };
         self.since.is_none_or(|since| cdr.ended_at >= since)
             && self.until.is_none_or(|until| cdr.ended_at < until)
@@ -48,12 +54,14 @@ impl Filter {
                 .x
                 .as_deref()
                 .is_none_or(|x| is(&cdr.x, x) || is(&cdr.y, x) || cdr.dialled.as_str() == x)
+            && (self.parties.is_empty() || self.parties.iter().any(took_part))
     }
 
     /// Whether the line is worth parsing.
     fn may_take(&self, line: &str) -> bool {
         self.call_id.is_none_or(|id| line.contains(&id.to_string()))
             && self.x.as_deref().is_none_or(|x| line.contains(x))
+            && (self.parties.is_empty() || self.parties.iter().any(|party| line.contains(party.as_str())))
     }
 }
 

@@ -9,7 +9,8 @@
 //! * The [`scribe`] writes what comes of that, syncs it once a second, and tries again what the disk refused. What waits for
 //!   it has a limit in bytes ([`RECORDING_WAITING_BYTES_MAX`](crate::base::limits::RECORDING_WAITING_BYTES_MAX)); what comes
 //!   beyond is left out, marked in the recording, and reported.
-//! * The [`keeper`] ends recordings that a killed server left and nobody goes on with, and deletes old ones.
+//! * The [`keeper`] ends recordings that a killed server left and nobody goes on with, deletes old ones, and has it noted how
+//!   each one ended. Which there are the [`archive`](super::archive) is told.
 //!
 //! Whoever gives an order never waits. A recording that isn't over when the recorder stops stays as it is on disk, for the
 //! process that comes next.
@@ -37,6 +38,7 @@ pub use status::Counts;
 use crate::base::limits::RECORDING_ORDERS_MAX;
 use crate::base::time::Now;
 use crate::call::recording::{Fault, Order, Report};
+use crate::records::archive::Archive;
 use crate::records::recordings::retention::{Days, Retention};
 use crate::rtp::tap::Consumer;
 use ear::Ear;
@@ -88,6 +90,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Where reports go.
     pub tell: Tell,
+    /// Who is told which recordings there are.
+    pub archive: Arc<Archive>,
 }
 
 /// What all of its threads have.
@@ -121,8 +125,6 @@ struct Ordered {
 pub struct Recorder {
     shared: Arc<Shared>,
     orders: Sender<Ordered>,
-    /// Dropped, it ends the keeper.
-    keeps: Mutex<Option<Sender<()>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -140,9 +142,9 @@ impl Recorder {
         let (orders, inbox) = crossbeam_channel::bounded(RECORDING_ORDERS_MAX);
         let (jobs, work) = crossbeam_channel::unbounded();
         let (news, tidings) = crossbeam_channel::unbounded();
-        let (keeps, kept) = crossbeam_channel::bounded(0);
+        let (ends, kept) = crossbeam_channel::bounded(RECORDING_ORDERS_MAX);
         let ear = Ear::new(shared.clone(), rings, inbox, jobs, tidings);
-        let scribe = Scribe::new(shared.clone(), news);
+        let scribe = Scribe::new(shared.clone(), news, ends);
         let keeper = shared.clone();
         let threads = vec![
             spawn("rec-ear", move || ear.run())?,
@@ -152,7 +154,6 @@ impl Recorder {
         Ok(Self {
             shared,
             orders,
-            keeps: Mutex::new(Some(keeps)),
             threads: Mutex::new(threads),
         })
     }
@@ -201,7 +202,6 @@ impl Recorder {
     pub fn stop(&self, patience: Duration) -> bool {
         let until = std::time::Instant::now() + patience;
         self.shared.leaves.store(true, Ordering::Release);
-        *self.keeps.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         while !threads.iter().all(JoinHandle::is_finished) {
             if std::time::Instant::now() >= until {

@@ -9,6 +9,7 @@ pub mod flow;
 pub mod g711;
 pub mod g722;
 pub mod inbound;
+pub mod opus;
 pub mod outbound;
 pub mod packet;
 pub mod recording;

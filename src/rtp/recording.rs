@@ -19,6 +19,7 @@ use crate::rtp::tap::{Channel, Heard};
 mod clock;
 pub mod dump;
 mod queue;
+pub mod replay;
 mod timeline;
 mod track;
 mod voice;
@@ -159,11 +160,21 @@ impl Stereo {
 
     /// Takes in a packet. Its recording isn't looked at: whoever calls knows whose it is.
     pub fn hear(&mut self, heard: &Heard<'_>) {
+        self.hear_as(heard, Keeps::Audio);
+    }
+
+    /// Takes in a packet that somebody else has decoded: its payload is 16-bit samples of 16 kHz, little-endian, and its
+    /// clock the one of 8 kHz.
+    pub fn hear_decoded(&mut self, heard: &Heard<'_>) {
+        self.hear_as(heard, Keeps::Decoded);
+    }
+
+    fn hear_as(&mut self, heard: &Heard<'_>, keeps: Keeps) {
         if self.length.is_some() {
             return;
         }
         let keeps = match self.sheet.pause {
-            Pause::Off(since) if heard.at >= since => Keeps::Audio,
+            Pause::Off(since) if heard.at >= since => keeps,
             Pause::Off(_) | Pause::On => Keeps::Nothing,
         };
         let [caller, callee] = &mut self.tracks;

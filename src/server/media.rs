@@ -1,6 +1,8 @@
 //! Starting what moves sound, and what records it.
 
 use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -10,6 +12,8 @@ use crate::call::media::{Lanes, Report};
 use crate::call::recording;
 use crate::config::Conf;
 use crate::media::thread::{MediaThread, Settings};
+use crate::records::archive::{self, Archive};
+use crate::records::audit::Audit;
 use crate::records::recorder::{self, Recorder, Sealing};
 use crate::rtp::tap::{self, Producer};
 use crate::telemetry::health::Health;
@@ -18,6 +22,11 @@ use crate::transport::shard::{Door, Message};
 
 use super::health::other_files;
 use super::joined::say_to;
+
+/// The file of the store's folder by whose secret links to recordings are signed.
+const LINK_SECRET: &str = "recording-links.key";
+/// How soon a folder that can't be looked through is tried again.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Where the media threads' reports go: what comes before the shards run waits for them.
 #[derive(Clone)]
@@ -87,23 +96,64 @@ pub(super) fn start_media(
     Ok(Arc::new(cell))
 }
 
+/// What is known of recordings, whether the conf has any more made or not.
+pub(super) struct Kept {
+    pub(super) archive: Arc<Archive>,
+    sealing: Sealing,
+}
+
+/// Opens the archive, in which nothing is known before its folder has been looked through: that is begun, and nobody waits for it.
+pub(super) fn open_archive(conf: &Conf) -> anyhow::Result<Kept> {
+    let config = conf.recordings.clone();
+    let sealing = match Sealing::read(config.keys.as_deref(), config.key.as_deref()) {
+        Err(error) if conf.switch.recordings.is_none() => {
+            tracing::warn!("what was recorded before can't be opened: {error}");
+            Sealing::default()
+        }
+        read => read?,
+    };
+    let archive = Arc::new(Archive::new(archive::Settings {
+        keys: sealing.keys().clone(),
+        cdr_dir: conf.records.dir.clone(),
+        link_secret: conf.store.join(LINK_SECRET),
+        audit: Audit::open(&conf.store.join("audit"), conf.switch.node.as_str())?,
+        config,
+    }));
+    let looked_at = Arc::downgrade(&archive);
+    thread::Builder::new()
+        .name("rec-index".to_owned())
+        .spawn(move || {
+            while let Some(archive) = looked_at.upgrade() {
+                match archive.look_through(|_, _| ()) {
+                    Ok(()) => return,
+                    Err(error) => tracing::warn!("recordings can't be looked through: {error}"),
+                }
+                drop(archive);
+                thread::sleep(LOOK_AGAIN);
+            }
+        })
+        .context("no thread for recordings")?;
+    Ok(Kept { archive, sealing })
+}
+
 /// Starts the recorder, if the conf has calls recorded: it, and where each media thread's taps put what they hear.
 pub(super) fn start_recorder(
     conf: &Conf,
     clock: &Clock,
     post: &Post,
+    kept: &Kept,
 ) -> anyhow::Result<(Option<Arc<Recorder>>, Vec<Producer>)> {
     if conf.switch.recordings.is_none() {
         return Ok((None, Vec::new()));
     }
-    let config = conf.recordings.clone();
     let (clock, post) = (clock.clone(), post.clone());
     let settings = recorder::Settings {
-        sealing: Sealing::read(config.keys.as_deref(), config.key.as_deref())?,
+        sealing: kept.sealing.clone(),
         node: conf.switch.node.as_str().into(),
         clock: Box::new(move || clock.now()),
         tell: Box::new(move |shard, report| post.bring_of_recording(shard, report)),
-        config,
+        archive: kept.archive.clone(),
+        config: conf.recordings.clone(),
     };
     let rings = (0..conf.switch.media.threads).map(|_| tap::ring(RECORDING_RING_BYTES));
     let (producers, consumers) = rings.unzip();

@@ -32,6 +32,7 @@ use crate::call::port::{Command, Records};
 use crate::config::{Conf, Reading};
 use crate::media::thread::MediaThread;
 use crate::names::keeper::Names;
+use crate::records::archive::Archive;
 use crate::records::cdr_file;
 use crate::records::recorder::Recorder;
 use crate::store::journal::Journal;
@@ -93,6 +94,7 @@ pub struct Running {
     http: tokio::runtime::Runtime,
     records: Arc<cdr_file::Writer>,
     recorder: Option<Arc<Recorder>>,
+    archive: Arc<Archive>,
     journal: Journal,
     store: Store,
     names: Names,
@@ -355,6 +357,7 @@ impl Running {
             // Calls go on.
             set("recordings", State::Degraded, recorder.health());
         }
+        set("audit", State::Degraded, self.archive.audit().health());
         set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
         match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,

@@ -18,7 +18,7 @@ use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
-use crate::base::limits::{DNS_PATIENCE, PROMPT_UPLOAD_TIME};
+use crate::base::limits::{DNS_PATIENCE, PROMPT_UPLOAD_TIME, RECORDINGS_READ_AT_ONCE};
 use crate::base::shard::Shard;
 use crate::call::cdr::Cdr;
 use crate::call::emergency;
@@ -55,7 +55,7 @@ use super::certificates::told;
 use super::gateways;
 use super::health::{no_handover, other_files, too_few_files};
 use super::joined::{Joined, Wish, say_to};
-use super::media::{Post, start_media, start_recorder};
+use super::media::{Post, open_archive, start_media, start_recorder};
 use super::prompts;
 use super::readings::Readings;
 use super::reload::{Front, InForce, listen};
@@ -148,7 +148,8 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
         lanes: lanes.clone(),
     };
     // People are talking: what they say goes on before anything else is opened.
-    let (recorder, taps) = start_recorder(&conf, &clock, &post)?;
+    let kept = open_archive(&conf)?;
+    let (recorder, taps) = start_recorder(&conf, &clock, &post, &kept)?;
     let media = start_media(&conf, (started, files), &clock, &mut chance, &post, taps)?;
     let threads = media.get().map_or(&[][..], Vec::as_slice);
     room::give_orders(threads, &lanes, left.media.drain(..), &health);
@@ -298,6 +299,8 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
         config: shared.config.clone(),
         board: board.clone(),
         cdr_dir: conf.records.dir.clone(),
+        archive: kept.archive.clone(),
+        readers: Arc::new(Semaphore::new(RECORDINGS_READ_AT_ONCE)),
         health: shared.health.clone(),
         metrics: shared.metrics.clone(),
         traces,
@@ -325,6 +328,7 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
         http,
         records,
         recorder,
+        archive: kept.archive,
         journal,
         store,
         names,

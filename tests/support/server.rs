@@ -170,6 +170,15 @@ impl Server {
         self.process.wait().expect("a child of ours");
     }
 
+    /// Stops it, has `change` write its conf anew, and starts it again.
+    pub fn with_conf(&mut self, change: impl FnOnce(String) -> String) {
+        self.stop();
+        let conf = self.folder().join("umbra.toml");
+        let text = fs::read_to_string(&conf).expect("its conf");
+        write(&conf, &change(text));
+        self.start_again();
+    }
+
     /// Waits until it has ended by itself.
     pub fn ended(&mut self) -> std::process::ExitStatus {
         self.process.wait().expect("a child of ours")

@@ -67,7 +67,7 @@ fn read_pieces(mut taken: Taken, to: &mpsc::Sender<Bytes>) {
 }
 
 /// The pieces of a body as they come.
-struct Pieces(mpsc::Receiver<Bytes>);
+pub(super) struct Pieces(pub(super) mpsc::Receiver<Bytes>);
 
 impl HttpBody for Pieces {
     type Data = Bytes;

@@ -27,7 +27,7 @@ pub(super) async fn list(
         since: asked.time("since")?,
         until: asked.time("until")?,
         x: x.map(|x| numbers.virtual_text(VirtualNumber::new(x)).to_string()),
-        call_id: None,
+        ..Filter::default()
     };
     let order = asked
         .word(

@@ -11,6 +11,8 @@
 //! | `POST /v1/route` | who would be reached, and why |
 //! | `GET /v1/calls`, `DELETE /v1/calls/{id}`, `GET /v1/calls/{id}/trace`, `POST /v1/calls/{id}/recording/{pause,resume}` | calls in progress |
 //! | `GET /v1/cdrs`, `GET /v1/cdrs/{call_id}` | records |
+//! | `GET /v1/recordings`, `GET`, `DELETE /v1/recordings/{id}`, `GET /v1/recordings/{id}/audio`, `chain`, `POST /v1/recordings/{id}/verify`, `link`, `POST /v1/recordings/erase` | recordings; every access is noted in the audit log |
+//! | `GET /recordings/{id}?expires=&signature=` | a recording's audio, by a link and nothing else |
 //! | `/v1/accounts`, `/v1/accounts/{name}`, `POST /v1/accounts/{name}/suspend` … | accounts |
 //! | `/v1/pools`, `/v1/pools/{name or key}`, `GET /v1/pools/{name or key}/usage` | pools |
 //! | `/v1/groups`, `/v1/groups/{id or name}`, `/v1/groups/{id or name}/members` | groups and who is in them |
@@ -49,6 +51,7 @@ mod numbers;
 mod pools;
 mod prompts;
 mod question;
+mod recordings;
 mod refusal;
 mod route;
 #[cfg(test)]
@@ -58,6 +61,11 @@ mod tests;
 pub(crate) mod trunk_try;
 mod trunks;
 mod view;
+
+/// What is said of a recording that was verified, as JSON.
+pub(crate) use view::verdict as recording_verdict;
+
+pub use recordings::OfAccount;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -88,6 +96,7 @@ use crate::customer::asker::Asker;
 use crate::masking::request::{Write, Written};
 use crate::media::prompts::{Place, Sound};
 use crate::names::keeper::Status;
+use crate::records::archive::{Archive, LINK_PATH};
 use crate::store::writer::Store;
 use crate::telemetry::health::Health;
 use crate::telemetry::log::Level;
@@ -104,6 +113,10 @@ pub struct Desk {
     pub board: Arc<Switchboard>,
     /// Where the records are.
     pub cdr_dir: PathBuf,
+    /// The recordings.
+    pub archive: Arc<Archive>,
+    /// Places for those who read recordings.
+    pub readers: Arc<Semaphore>,
     /// The messages of the calls that ended last.
     pub traces: Arc<Traces>,
     /// How the server's parts are.
@@ -257,6 +270,10 @@ impl Phase {
 
 /// Every endpoint, over one desk.
 pub fn router(desk: Arc<Desk>) -> Router {
+    of_owner(desk.clone()).merge(of_links(desk))
+}
+
+fn of_owner(desk: Arc<Desk>) -> Router {
     Router::new()
         .route(
             "/v1/bindings",
@@ -282,6 +299,16 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/calls/{id}/recording/{what}", post(calls::record))
         .route("/v1/cdrs", get(cdrs::list))
         .route("/v1/cdrs/{id}", get(cdrs::show))
+        .route("/v1/recordings", get(recordings::list))
+        .route("/v1/recordings/erase", post(recordings::erase))
+        .route(
+            "/v1/recordings/{id}",
+            get(recordings::show).delete(recordings::remove),
+        )
+        .route("/v1/recordings/{id}/audio", get(recordings::audio))
+        .route("/v1/recordings/{id}/chain", get(recordings::chain))
+        .route("/v1/recordings/{id}/verify", post(recordings::verify))
+        .route("/v1/recordings/{id}/link", post(recordings::link))
         .route("/v1/accounts", get(accounts::list).post(accounts::add))
         .route("/v1/accounts/{name}", get(accounts::show).patch(accounts::set))
         .route("/v1/accounts/{name}/{what}", post(accounts::act))
@@ -329,11 +356,22 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .with_state(desk)
 }
 
+/// What a signed link opens, and needs nothing else.
+fn of_links(desk: Arc<Desk>) -> Router {
+    let path = format!("{LINK_PATH}{{id}}");
+    Router::new()
+        .route(&path, get(recordings::by_link))
+        .method_not_allowed_fallback(no_method)
+        .with_state(desk)
+}
+
 /// The same endpoints for a TCP address of this machine. A browser runs strangers' pages, so a request is
 /// refused (403) if it comes from a page of another site, or was sent to a name that a stranger's DNS may
-/// have pointed here.
+/// have pointed here. A signed link opens from every page, by whatever name a proxy has.
 pub fn router_on_loopback(desk: Arc<Desk>) -> Router {
-    router(desk).layer(middleware::from_fn(refuse_foreign_pages))
+    of_owner(desk.clone())
+        .layer(middleware::from_fn(refuse_foreign_pages))
+        .merge(of_links(desk))
 }
 
 async fn refuse_foreign_pages(request: Request, next: Next) -> Result<Response, ApiError> {

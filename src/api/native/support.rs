@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{Desk, Owner, Phase, Stop, Takeover, router, router_on_loopback};
+use super::{Desk, OfAccount, Owner, Phase, Stop, Takeover, router, router_on_loopback};
 use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::id::Id;
@@ -25,6 +25,11 @@ use crate::call::recording::{Controlled, Why};
 use crate::call::trunk::Trunk;
 use crate::customer::asker::{self, Asker};
 use crate::customer::dial::Trust;
+use crate::records::archive::{self, Archive};
+use crate::records::audit::Audit;
+use crate::records::recorder;
+use crate::records::recordings::chain::Cipher;
+use crate::records::recordings::seal::{Key, Keys};
 use crate::store::writer::{Settings, Store};
 
 /// An API that runs until it is dropped.
@@ -34,6 +39,8 @@ pub(crate) struct Served {
     pub(crate) asked: Arc<Mutex<Vec<String>>>,
     /// The calls that the one shard has.
     pub(crate) calls: Arc<Mutex<Vec<CallView>>>,
+    /// What time it is; `None`: what the system's clock says.
+    pub(crate) time: Arc<Mutex<Option<Wall>>>,
     socket: PathBuf,
     _runtime: Runtime,
     dir: TempDir,
@@ -57,11 +64,26 @@ impl Served {
         Self::start_with(router_on_loopback)
     }
 
+    /// As for those whom that account's key lets in.
+    pub(crate) fn start_for(account: &str) -> Self {
+        let account = OfAccount(account.into());
+        Self::start_with(|desk| router(desk).layer(axum::Extension(account)))
+    }
+
     fn start_with(router: impl FnOnce(Arc<Desk>) -> Router) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let calls = Arc::new(Mutex::new(Vec::new()));
-        let desk = Arc::new(desk(dir.path(), &asked, &calls));
+        let time = Arc::new(Mutex::new(None));
+        let mut desk = desk(dir.path(), &asked, &calls);
+        desk.clock = Box::new({
+            let time = time.clone();
+            move || Now {
+                wall: time.lock().unwrap().unwrap_or(now().wall),
+                ..now()
+            }
+        });
+        let desk = Arc::new(desk);
         let socket = dir.path().join("control.sock");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -78,6 +100,7 @@ impl Served {
             desk,
             asked,
             calls,
+            time,
             socket,
             _runtime: runtime,
             dir,
@@ -125,6 +148,18 @@ impl Served {
         headers: &[(&str, &str)],
         body: &str,
     ) -> (u16, String, String) {
+        let (status, head, body) = self.bytes(method, path, headers, body);
+        (status, head, String::from_utf8(body).unwrap())
+    }
+
+    /// The same of an answer that is no text; as much of the body as came.
+    pub(crate) fn bytes(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, String, Vec<u8>) {
         let mut stream = UnixStream::connect(&self.socket).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
@@ -140,11 +175,10 @@ impl Served {
         drop(stream.write_all(body.as_bytes()));
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8(answer).unwrap();
-        let (head, body) = answer
-            .split_once("\r\n\r\n")
-            .unwrap_or_else(|| panic!("{read:?}: {answer}"));
-        (head[9..12].parse().unwrap(), head.to_owned(), body.to_owned())
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+        let end = end.unwrap_or_else(|| panic!("{read:?}: {}", String::from_utf8_lossy(&answer)));
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+        (head[9..12].parse().unwrap(), head, answer[end + 4..].to_vec())
     }
 }
 
@@ -170,6 +204,8 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
             .0,
         config: Arc::new(ArcSwap::from_pointee(config)),
         board: one_shard(calls.clone()),
+        archive: Arc::new(archive(dir, cdr_dir.clone())),
+        readers: Arc::new(tokio::sync::Semaphore::new(2)),
         cdr_dir,
         traces: Arc::default(),
         health: Arc::new(crate::telemetry::health::Health::expecting(&["store"])),
@@ -233,6 +269,31 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
         answers: Arc::default(),
         takeover: Takeover::default(),
     }
+}
+
+/// The key of recordings that are sealed.
+pub(crate) fn key() -> Key {
+    Key::of_digits("sealed-1", Cipher::Aes256Gcm, "5a".repeat(32).as_bytes()).unwrap()
+}
+
+/// Recordings are deleted after 30 days, and erased after ten at the earliest.
+fn archive(dir: &Path, cdr_dir: PathBuf) -> Archive {
+    let mut keys = Keys::default();
+    keys.add(key());
+    let settings = archive::Settings {
+        config: recorder::Config {
+            dir: dir.join("recordings"),
+            keep_days: 30,
+            at_least_days: 10,
+            keys: None,
+            key: None,
+        },
+        keys,
+        cdr_dir,
+        link_secret: dir.join("links.key"),
+        audit: Audit::open(&dir.join("audit"), "umbra-1").unwrap(),
+    };
+    Archive::new(settings)
 }
 
 /// A shard that answers at once.

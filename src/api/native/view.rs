@@ -1,10 +1,13 @@
 //! Our records as JSON. The only place of the API where real numbers are revealed: whoever may ask here
 //! bound them.
 
+mod recorded;
 mod ways;
 
 use serde_json::{Value, json};
 
+pub(crate) use self::recorded::verdict;
+pub(super) use self::recorded::{described, recording};
 pub(super) use self::ways::{probed, routes, sentences, survey};
 
 use crate::base::number::{Format, NumberPlan, RealNumber, Tel};

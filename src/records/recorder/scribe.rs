@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::Shared;
-use super::jobs::{Ending, Job, News, Piece, Start};
+use super::jobs::{Ending, Job, Kept, News, Piece, Start};
 use crate::base::id::Id;
 use crate::call::recording::{Fault, Report};
+use crate::records::archive;
 use crate::records::folder;
 use crate::records::recordings::Error;
-use crate::records::recordings::pen::{self, GoneOn, Pen};
+use crate::records::recordings::pen::{self, Finished, GoneOn, Pen};
 
 /// How often all is synced, and what failed is tried again.
 const TURN: Duration = Duration::from_secs(1);
@@ -20,6 +21,8 @@ const TURN: Duration = Duration::from_secs(1);
 pub(super) struct Scribe {
     shared: Arc<Shared>,
     news: Sender<News>,
+    /// To the keeper, which ends with it.
+    kept: Sender<Kept>,
     sheets: HashMap<Id, Sheet>,
 }
 
@@ -46,17 +49,17 @@ enum Stage {
 }
 
 /// How far a recording has come.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Far {
     Open,
-    Over,
+    Over(Finished),
 }
 
 impl Scribe {
-    pub(super) fn new(shared: Arc<Shared>, news: Sender<News>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, news: Sender<News>, kept: Sender<Kept>) -> Self {
         Self {
             shared,
             news,
+            kept,
             sheets: HashMap::new(),
         }
     }
@@ -102,9 +105,13 @@ impl Scribe {
             Job::Drop(id) => {
                 if let Some(sheet) = self.close(id)
                     && let Stage::Open(pen) = sheet.stage
-                    && let Err(error) = pen.discard()
                 {
-                    tracing::warn!("a recording that is too short can't be removed: {error}");
+                    match pen.discard() {
+                        Ok(()) => self.shared.settings.archive.tell(archive::News::Gone(id)),
+                        Err(error) => {
+                            tracing::warn!("a recording that is too short can't be removed: {error}")
+                        }
+                    }
                 }
             }
             Job::Leave => return false,
@@ -198,10 +205,25 @@ impl Scribe {
         };
         let far = sheet.work(&self.shared, &self.news)?;
         sheet.is_stuck = false;
-        if far == Far::Over {
+        if let Far::Over(ended) = far {
+            let call = sheet.begin.call;
             self.close(id);
+            self.finished(id, call, &ended);
         }
         Ok(())
+    }
+
+    /// A recording is whole.
+    fn finished(&self, recording: Id, call: Id, finished: &Finished) {
+        self.shared
+            .settings
+            .archive
+            .tell(archive::News::Finished(recording));
+        let end = finished.sha256;
+        let kept = Kept { recording, call, end };
+        if self.kept.try_send(kept).is_err() {
+            tracing::warn!("it can't be noted in the audit log how the recording {recording} ended: {end}");
+        }
     }
 
     /// The disk refuses: it is tried again, unless that can't help.
@@ -231,8 +253,9 @@ impl Scribe {
             Stage::Open(mut pen) => {
                 // What it has stays whole.
                 let (until, now) = (pen.samples(), self.shared.now());
-                if let Err(error) = pen.end(until, now.wall) {
-                    self.trouble(&error);
+                match pen.end(until, now.wall) {
+                    Ok(finished) => self.finished(id, sheet.begin.call, &finished),
+                    Err(error) => self.trouble(&error),
                 }
                 Report::Gap { recording, why }
             }
@@ -292,14 +315,16 @@ impl Sheet {
                         let _ = news.send(goes);
                         Some(pen)
                     }
-                    GoneOn::Ended(_) => {
+                    GoneOn::Ended(finished) => {
                         let _ = news.send(News::Over(self.begin.recording));
-                        return Ok(Far::Over);
+                        return Ok(Far::Over(finished));
                     }
                 }
             }
         };
         if let Some(pen) = opened {
+            let head = Box::new(pen.head().clone());
+            shared.settings.archive.tell(archive::News::Begun(head));
             self.stage = Stage::Open(pen);
         }
         let Stage::Open(pen) = &mut self.stage else {
@@ -320,7 +345,7 @@ impl Sheet {
         }
         match self.ending {
             None => Ok(Far::Open),
-            Some(Ending { until, ended }) => pen.end(until.max(pen.samples()), ended).map(|_| Far::Over),
+            Some(Ending { until, ended }) => pen.end(until.max(pen.samples()), ended).map(Far::Over),
         }
     }
 }

@@ -5,11 +5,14 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use tempfile::TempDir;
 
-use super::jobs::Job;
+use super::jobs::{Job, Kept};
+use super::keeper::Ends;
 use super::*;
 use crate::base::id::Id;
 use crate::base::time::{Instant, Wall};
 use crate::call::recording::{Begin, Sound};
+use crate::records::archive;
+use crate::records::audit::Audit;
 use crate::records::recordings::Place;
 use crate::records::recordings::chain::{Cipher, Mark, Unwritten, What};
 use crate::records::recordings::disk::fault;
@@ -23,6 +26,8 @@ use crate::rtp::recording::dump;
 use crate::rtp::tap::{Channel, Heard, Producer, Tap, Taps as _, ring};
 use crate::rtp::wav;
 
+mod known;
+
 const ROUND: Duration = Duration::from_millis(20);
 const PACKET: usize = 160;
 
@@ -34,12 +39,35 @@ fn id(number: u128) -> Id {
     Id::from_bits(number)
 }
 
+fn config(dir: &Path) -> Config {
+    Config {
+        dir: dir.to_owned(),
+        keep_days: 30,
+        at_least_days: 0,
+        keys: None,
+        key: None,
+    }
+}
+
+/// What knows of the recordings in a folder; its audit log lies in there too.
+fn archive(dir: &Path) -> Arc<Archive> {
+    let settings = archive::Settings {
+        config: config(dir),
+        keys: Keys::default(),
+        cdr_dir: dir.join("cdr"),
+        link_secret: dir.join("links.key"),
+        audit: Audit::open(&dir.join("audit"), "one").expect("a folder"),
+    };
+    Arc::new(Archive::new(settings))
+}
+
 /// A recorder whose threads are this one, with a clock that is set by hand.
 struct Stage {
     shared: Arc<Shared>,
     ear: Ear,
     scribe: Scribe,
     jobs: Receiver<Job>,
+    kept: Receiver<Kept>,
     orders: Sender<Ordered>,
     ring: Producer,
     clock: Arc<AtomicU64>,
@@ -60,13 +88,8 @@ impl Stage {
         let told = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::new(Shared {
             settings: Settings {
-                config: Config {
-                    dir: dir.to_owned(),
-                    keep_days: 30,
-                    at_least_days: 0,
-                    keys: None,
-                    key: None,
-                },
+                config: config(dir),
+                archive: archive(dir),
                 node: "one".into(),
                 sealing,
                 clock: Box::new({
@@ -84,10 +107,12 @@ impl Stage {
         let (orders, inbox) = crossbeam_channel::unbounded();
         let (sender, jobs) = crossbeam_channel::unbounded();
         let (news, tidings) = crossbeam_channel::unbounded();
+        let (ends, kept) = crossbeam_channel::unbounded();
         let (producer, consumer) = ring(1 << 20);
         Self {
+            kept,
             ear: Ear::new(shared.clone(), vec![consumer], inbox, sender, tidings),
-            scribe: Scribe::new(shared.clone(), news),
+            scribe: Scribe::new(shared.clone(), news, ends),
             shared,
             jobs,
             orders,
@@ -303,6 +328,7 @@ fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was
     stage.run(Duration::from_millis(2_500));
     let (now, place) = (stage.now(), stage.place(1));
     let Stage {
+        shared,
         ear,
         mut scribe,
         jobs,
@@ -311,7 +337,7 @@ fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was
     ear.leave(now);
     let gone = jobs.try_iter().map(|job| scribe.take(job)).last();
     assert_eq!(gone, Some(false));
-    drop(scribe);
+    drop((scribe, shared));
     let found = verify(&place, &Keys::default(), None).expect("it can be read");
     assert!(
         matches!(found, Verdict::Unfinished { samples: 20_000, .. }),
@@ -335,7 +361,7 @@ fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
     let mut stage = Stage::at(dir.path(), 60_000);
     stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
     stage.run(seconds(2));
-    keeper::look(&stage.shared, stage.now().wall);
+    keeper::look(&stage.shared, &mut Ends::default(), stage.now().wall);
     assert_eq!(is_whole(&stage.place(1)), Some(1));
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     let states: Vec<State> = [1, 2]
@@ -343,7 +369,11 @@ fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
         .into();
     assert_eq!(states, [State::Whole, State::Running]);
     // A month later.
-    keeper::look(&stage.shared, noon().plus(seconds(31 * 86_400)));
+    keeper::look(
+        &stage.shared,
+        &mut Ends::default(),
+        noon().plus(seconds(31 * 86_400)),
+    );
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     assert!(index.get(id(1)).is_none() && index.get(id(2)).is_some());
 }
@@ -525,14 +555,10 @@ fn a_recorder_with_its_threads_stops_with_everything_written() {
     let dir = folder();
     let (mut producer, consumer) = ring(1 << 20);
     let clock = std::time::Instant::now();
+    let archive = archive(dir.path());
     let settings = Settings {
-        config: Config {
-            dir: dir.path().to_owned(),
-            keep_days: 30,
-            at_least_days: 0,
-            keys: None,
-            key: None,
-        },
+        config: config(dir.path()),
+        archive: archive.clone(),
         node: "one".into(),
         sealing: Sealing::default(),
         clock: Box::new(move || now(clock.elapsed().as_millis() as u64)),

@@ -49,9 +49,9 @@ use crate::base::time::Wall;
 use crate::call::cdr::wall;
 
 /// What stands between a line's text and its digits.
-pub(super) const BEFORE_SHA: &str = ",\"sha256\":\"";
+pub(in crate::records) const BEFORE_SHA: &str = ",\"sha256\":\"";
 /// What follows them.
-pub(super) const AFTER_SHA: &str = "\"}";
+pub(in crate::records) const AFTER_SHA: &str = "\"}";
 /// How the line begins that says that the recording is whole.
 pub(super) const END: &str = "{\"whole\":";
 const SILENCE: &str = "silence";
@@ -367,7 +367,7 @@ pub fn account_name(name: &str) -> Box<str> {
 }
 
 /// An object's text, without the brace at its end.
-pub(super) fn open_text(object: &impl Serialize) -> String {
+pub(in crate::records) fn open_text(object: &impl Serialize) -> String {
     let mut text = serde_json::to_string(object).expect("plain fields, and a String takes any write");
     text.pop();
     text
@@ -382,14 +382,21 @@ pub(super) fn block_text(front: &str, content: Content) -> String {
 }
 
 /// The digits of a line with this text.
-pub(super) fn link(before: Option<Sha>, text: &str) -> Sha {
+pub(in crate::records) fn link(before: Option<Sha>, text: &str) -> Sha {
     let before = before.map(|sha| sha.to_string()).unwrap_or_default();
     Sha::of(&[before.as_bytes(), text.as_bytes()])
 }
 
 /// A whole line with this text, which has these digits.
-pub(super) fn line(text: &str, sha: Sha) -> String {
+pub(in crate::records) fn line(text: &str, sha: Sha) -> String {
     format!("{text}{BEFORE_SHA}{sha}{AFTER_SHA}\n")
+}
+
+/// A line's text and its digits, exactly as [`line`] writes them.
+pub(in crate::records) fn taken_apart(raw: &[u8]) -> Option<(&str, Sha)> {
+    let raw = std::str::from_utf8(raw).ok()?;
+    let (text, digits) = raw.strip_suffix(AFTER_SHA)?.rsplit_once(BEFORE_SHA)?;
+    Some((text, Sha(text::unhex(digits.as_bytes())?)))
 }
 
 /// The marks, no more than one line may have: of those beyond, what is missing is added up, by channel and cause. Where that

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 /// Writes all of `bytes` at `at`. After an error the file may hold a part of them.
-pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+pub(in crate::records) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     match fault::room_for(bytes.len()) {
         None => file.write_all_at(bytes, at),
         Some(room) => {
@@ -17,7 +17,7 @@ pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
 }
 
 /// Puts a file's contents on the medium (fdatasync).
-pub(super) fn sync(file: &File) -> io::Result<()> {
+pub(in crate::records) fn sync(file: &File) -> io::Result<()> {
     if fault::is_sick() {
         return Err(io::Error::from_raw_os_error(libc::EIO));
     }

@@ -72,6 +72,23 @@ impl Entry {
     pub fn account(&self) -> Option<&str> {
         self.known.as_ref().map(|known| &*known.account)
     }
+
+    /// Where its files lie.
+    pub fn place(&self) -> Place {
+        Place {
+            day: self.day.to_path_buf(),
+            recording: self.recording,
+        }
+    }
+
+    /// What its last line says if it is whole, and its digits. Read from the disk, and not checked.
+    ///
+    /// # Errors
+    /// The disk can't be read.
+    pub fn end(&self) -> Result<Option<(End, Sha)>, Error> {
+        let chain = self.place().chain(Phase::Whole);
+        last_line(&chain).map_err(|error| Error::of(&chain, error))
+    }
 }
 
 /// Which recordings are wanted; an empty filter wants all.
@@ -79,6 +96,12 @@ impl Entry {
 pub struct Filter {
     /// Those of this account.
     pub account: Option<Box<str>>,
+    /// Those of this call.
+    pub call: Option<Id>,
+    /// Those of this binding's calls.
+    pub binding: Option<Id>,
+    /// None but these.
+    pub among: Option<BTreeSet<Id>>,
     /// Those that began at this time or later.
     pub since: Option<Wall>,
     /// Those that began before this time.
@@ -88,7 +111,14 @@ pub struct Filter {
 impl Filter {
     /// Whether it wants that one; `account` is the filter's, as chains write it.
     fn takes(&self, entry: &Entry, account: Option<&str>) -> bool {
+        let known = entry.known.as_ref();
         account.is_none_or(|account| entry.account() == Some(account))
+            && self
+                .call
+                .is_none_or(|call| known.is_some_and(|known| known.call == call))
+            && self
+                .binding
+                .is_none_or(|binding| known.is_some_and(|known| known.binding == Some(binding)))
             && self.since.is_none_or(|since| entry.began >= since)
             && self.until.is_none_or(|until| entry.began < until)
     }
@@ -136,6 +166,17 @@ pub struct Index {
 }
 
 impl Index {
+    /// An index of that folder in which nothing is yet.
+    pub(in crate::records) fn empty(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            entries: BTreeMap::new(),
+            by_call: BTreeSet::new(),
+            by_binding: BTreeSet::new(),
+            accounts: HashSet::new(),
+        }
+    }
+
     /// Looks through the folder. What was being erased when a server was killed is erased. What can't be read is said, and the
     /// rest is looked at.
     ///
@@ -150,13 +191,7 @@ impl Index {
     /// # Errors
     /// As there.
     pub fn scan_since(dir: &Path, since: Option<Wall>) -> Result<(Self, Scanned), Error> {
-        let mut index = Self {
-            dir: dir.to_owned(),
-            entries: BTreeMap::new(),
-            by_call: BTreeSet::new(),
-            by_binding: BTreeSet::new(),
-            accounts: HashSet::new(),
-        };
+        let mut index = Self::empty(dir);
         let mut scanned = Scanned::default();
         let first = since.map(|since| Place::of(dir, Id::from_bits(0), since).day);
         let years = folders(dir)?;
@@ -330,37 +365,66 @@ impl Index {
 
     /// So many that the filter takes, the latest first; those before `before`, if it is given: the last one of the page
     /// before.
-    pub fn page(&self, filter: &Filter, before: Option<Id>, limit: usize) -> Vec<&Entry> {
-        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+    pub fn page<'a>(&'a self, filter: &'a Filter, before: Option<Id>, limit: usize) -> Vec<&'a Entry> {
         let account = filter.account.as_deref().map(account_name);
-        let latest = self.entries.range((Bound::Unbounded, end)).rev();
-        latest
-            .map(|(_, entry)| entry)
+        self.before(filter, before)
             .filter(|entry| filter.takes(entry, account.as_deref()))
             .take(limit)
             .collect()
     }
 
-    /// All of them, the earliest first.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+    /// The same, looking at `looks_max` of them at the most; and where to go on, if there may be more.
+    pub fn part<'a>(
+        &'a self,
+        filter: &'a Filter,
+        before: Option<Id>,
+        limit: usize,
+        looks_max: usize,
+    ) -> (Vec<&'a Entry>, Option<Id>) {
+        let account = filter.account.as_deref().map(account_name);
+        let (mut taken, mut last) = (Vec::new(), None);
+        for (looked, entry) in self.before(filter, before).enumerate() {
+            if taken.len() == limit || looked == looks_max {
+                return (taken, last);
+            }
+            last = Some(entry.recording);
+            taken.extend(filter.takes(entry, account.as_deref()).then_some(entry));
+        }
+        (taken, None)
     }
 
-    /// Where a recording's files lie.
-    pub fn place(&self, entry: &Entry) -> Place {
-        Place {
-            day: entry.day.to_path_buf(),
-            recording: entry.recording,
+    /// Those among which the filter chooses, the latest first.
+    fn before<'a>(
+        &'a self,
+        filter: &'a Filter,
+        before: Option<Id>,
+    ) -> Box<dyn Iterator<Item = &'a Entry> + 'a> {
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let from = (Bound::Unbounded, end);
+        let of = |by: &'a BTreeSet<(Id, Id)>, id: Id| {
+            let end = before.map_or(Bound::Included((id, Id::from_bits(u128::MAX))), |before| {
+                Bound::Excluded((id, before))
+            });
+            let range = by.range((Bound::Included((id, Id::from_bits(0))), end));
+            range.rev().filter_map(|(_, recording)| self.get(*recording))
+        };
+        match (filter.call, filter.binding, &filter.among) {
+            (_, _, Some(among)) => Box::new(among.range(from).rev().filter_map(|id| self.get(*id))),
+            (Some(call), _, None) => Box::new(of(&self.by_call, call)),
+            (None, Some(binding), None) => Box::new(of(&self.by_binding, binding)),
+            (None, None, None) => Box::new(self.entries.range(from).rev().map(|(_, entry)| entry)),
         }
     }
 
-    /// What the last line of a whole recording says, and its digits. Read from the disk, and not checked.
-    ///
-    /// # Errors
-    /// The disk can't be read.
-    pub fn end(&self, entry: &Entry) -> Result<Option<(End, Sha)>, Error> {
-        let chain = self.place(entry).chain(Phase::Whole);
-        last_line(&chain).map_err(|error| Error::of(&chain, error))
+    /// When the earliest of them began.
+    pub fn earliest(&self) -> Option<Wall> {
+        // Ids are made when calls arrive, which is before anything of them is recorded.
+        self.entries.keys().next().map(|id| id.minted())
+    }
+
+    /// All of them, the earliest first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
     }
 }
 

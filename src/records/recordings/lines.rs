@@ -9,13 +9,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::chain::{
-    AFTER_SHA, Audio, BEFORE_SHA, Cipher, Content, END, End, Head, Line, Sha, What, block_text, form, line,
-    link,
+    Audio, Cipher, Content, END, End, Head, Line, Sha, What, block_text, form, line, link, taken_apart,
 };
 use super::place::{Phase, Place};
 use super::{Error, seal};
 use crate::base::limits::{RECORDING_BLOCK_BYTES_MAX, RECORDING_CHAIN_BYTES_MAX};
-use crate::base::text;
 
 /// A recording's files, as they are called at this moment.
 pub(super) struct Found {
@@ -110,7 +108,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 /// Whether somebody writes that recording, in this process or another one.
-pub(super) fn is_busy(place: &Place) -> bool {
+pub fn is_busy(place: &Place) -> bool {
     let path = place.chain(Phase::Part);
     File::open(&path).is_ok_and(|chain| matches!(Locked::take(chain, &path), Err(Error::Busy(_))))
 }
@@ -365,13 +363,6 @@ fn is_possible(head: &Head, line: &Line) -> bool {
 pub(super) fn whole_line(bytes: &[u8]) -> Option<&[u8]> {
     let end = memchr::memchr(b'\n', bytes)?;
     bytes.get(..end)
-}
-
-/// A line's text and its digits, exactly as [`line`] writes them.
-fn taken_apart(raw: &[u8]) -> Option<(&str, Sha)> {
-    let raw = std::str::from_utf8(raw).ok()?;
-    let (text, digits) = raw.strip_suffix(AFTER_SHA)?.rsplit_once(BEFORE_SHA)?;
-    Some((text, Sha(text::unhex(digits.as_bytes())?)))
 }
 
 /// Which block a line says that it is of; of the last line, the one after all blocks.

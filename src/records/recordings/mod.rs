@@ -29,6 +29,7 @@ pub mod verify;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use lines::is_busy;
 pub use place::Place;
 
 /// Why a recording can't be written, or read.
@@ -89,4 +90,4 @@ fn cure(error: &io::Error) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -237,6 +237,11 @@ impl Pen {
         &self.place
     }
 
+    /// What the recording is.
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
     /// What kind of file it writes, and how many samples a second of each channel.
     pub const fn kind(&self) -> (Audio, u32) {
         (self.head.audio, self.head.rate)

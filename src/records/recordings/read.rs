@@ -22,6 +22,8 @@ pub(super) const PIECE_BYTES: usize = 64 << 10;
 pub struct Reader {
     head: Head,
     end: Option<End>,
+    /// Those of the last line that covers what is given.
+    digits: Sha,
     audio: File,
     seal: Option<Seal>,
     blocks: Vec<Block>,
@@ -38,19 +40,7 @@ impl Reader {
     /// # Errors
     /// There is none; it is damaged; it is sealed with a key that isn't here; a newer program wrote it.
     pub fn open(place: &Place, keys: &Keys) -> Result<Self, Error> {
-        let found = Found::at(place)?;
-        let damaged = |what: &str| Error::Damaged(found.chain.clone(), what.to_owned());
-        let chain = match Chain::read(&found.bytes) {
-            Ok(chain) => chain,
-            Err(NoHead::Torn) if found.phase == Phase::Part => return Err(Error::Absent(found.chain)),
-            Err(NoHead::Newer(newer)) => return Err(Error::Newer(found.chain, newer, form())),
-            Err(NoHead::Torn | NoHead::Changed) => {
-                return Err(damaged("its first line isn't as it was written"));
-            }
-        };
-        if found.phase == Phase::Whole && (chain.doubt.is_some() || chain.end.is_none()) {
-            return Err(damaged("a line of its chain isn't as it was written"));
-        }
+        let (found, chain) = chain_at(place)?;
         let seal = match &chain.head.key {
             None => None,
             Some(name) => {
@@ -64,9 +54,12 @@ impl Reader {
         if found.phase == Phase::Part {
             blocks.retain(|block| block.begins.saturating_add(block.line.bytes) <= length);
         }
-        let samples = blocks
-            .last()
-            .map_or(0, |block| block.line.at + block.line.samples);
+        let samples = samples_of(&blocks);
+        let digits = match (&chain.end, blocks.last()) {
+            (Some(ending), _) => ending.sha,
+            (None, Some(block)) => block.sha,
+            (None, None) => chain.head_sha,
+        };
         let header = match chain.head.audio {
             Audio::Wav => stereo_header(chain.head.rate, u32::try_from(samples).unwrap_or(u32::MAX)).to_vec(),
             Audio::Rtpdump => Vec::new(),
@@ -80,6 +73,7 @@ impl Reader {
             ends: ends.collect(),
             head: chain.head,
             end: chain.end.map(|ending| ending.end),
+            digits,
             audio,
             seal,
             blocks,
@@ -103,11 +97,14 @@ impl Reader {
         self.ends.last().copied().unwrap_or(self.header.len() as u64)
     }
 
+    /// The digits of the last line that covers what is given: as long as they are the same, so is that.
+    pub const fn digits(&self) -> Sha {
+        self.digits
+    }
+
     /// Samples of each channel.
     pub fn samples(&self) -> u64 {
-        self.blocks
-            .last()
-            .map_or(0, |block| block.line.at + block.line.samples)
+        samples_of(&self.blocks)
     }
 
     /// What happened in it.
@@ -168,6 +165,93 @@ impl Reader {
             }
         }
     }
+}
+
+/// What the chain of a whole recording says of it; neither its audio nor its key is needed for that.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Summary {
+    /// What it is.
+    pub head: Head,
+    /// What its last line says.
+    pub end: End,
+    /// The digits of that.
+    pub sha256: Sha,
+    /// Bytes that there are to be read, with the header.
+    pub bytes: u64,
+    /// What happened in it, so many of it as were asked for.
+    pub marks: Vec<Mark>,
+    /// How much more happened.
+    pub more_marks: usize,
+}
+
+/// Reads what the chain of a recording says; `None` if it isn't whole.
+///
+/// # Errors
+/// As [`Reader::open`], but for the key.
+pub fn summary(place: &Place, marks_max: usize) -> Result<Option<Summary>, Error> {
+    let (_, chain) = chain_at(place)?;
+    let Some(ending) = chain.end else {
+        return Ok(None);
+    };
+    let clear: u64 = chain
+        .blocks
+        .iter()
+        .map(|block| clear_bytes(&chain.head, block))
+        .sum();
+    let header = match chain.head.audio {
+        Audio::Wav => HEADER_BYTES as u64,
+        Audio::Rtpdump => 0,
+    };
+    let marks = || chain.blocks.iter().flat_map(|block| &block.line.marks);
+    Ok(Some(Summary {
+        end: ending.end,
+        sha256: ending.sha,
+        bytes: header + clear,
+        marks: marks().take(marks_max).copied().collect(),
+        more_marks: marks().count().saturating_sub(marks_max),
+        head: chain.head,
+    }))
+}
+
+/// A recording's chain, open to be read as it lies there, and how many bytes it has.
+///
+/// # Errors
+/// There is none, or the disk can't be read.
+pub fn open_chain(place: &Place) -> Result<(File, u64), Error> {
+    // It may get its last name meanwhile: that is looked at second.
+    for phase in [Phase::Part, Phase::Whole] {
+        let path = place.chain(phase);
+        match File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
+            Ok((bytes, file)) => return Ok((file, bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::of(&path, error)),
+        }
+    }
+    Err(Error::Absent(place.chain(Phase::Whole)))
+}
+
+/// The chain of a recording, as far as its lines are believed.
+fn chain_at(place: &Place) -> Result<(Found, Chain), Error> {
+    let found = Found::at(place)?;
+    let damaged = |what: &str| Error::Damaged(found.chain.clone(), what.to_owned());
+    let chain = match Chain::read(&found.bytes) {
+        Ok(chain) => chain,
+        Err(NoHead::Torn) if found.phase == Phase::Part => return Err(Error::Absent(found.chain)),
+        Err(NoHead::Newer(newer)) => return Err(Error::Newer(found.chain, newer, form())),
+        Err(NoHead::Torn | NoHead::Changed) => {
+            return Err(damaged("its first line isn't as it was written"));
+        }
+    };
+    if found.phase == Phase::Whole && (chain.doubt.is_some() || chain.end.is_none()) {
+        return Err(damaged("a line of its chain isn't as it was written"));
+    }
+    Ok((found, chain))
+}
+
+fn samples_of(blocks: &[Block]) -> u64 {
+    blocks
+        .last()
+        .map_or(0, |block| block.line.at + block.line.samples)
 }
 
 fn changed(block: &Block) -> io::Error {

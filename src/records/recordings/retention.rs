@@ -115,25 +115,34 @@ pub fn erase(
     };
     let (mut erased, mut failed) = (Vec::with_capacity(entries.len()), Failed::new());
     for entry in entries {
-        match erase_one(index, &entry, retention, now) {
-            Ok(became) => erased.push((entry.recording, became)),
+        match erase_one(&entry, retention, now) {
+            Ok(became) => {
+                if became == Erased::Gone {
+                    index.remove(entry.recording);
+                }
+                erased.push((entry.recording, became));
+            }
             Err(error) => failed.push((entry.recording, error)),
         }
     }
     (erased, failed)
 }
 
-fn erase_one(index: &mut Index, entry: &Entry, retention: &Retention, now: Wall) -> Result<Erased, Error> {
+/// Erases one recording, if it may be. Whoever has an index of it takes it out of there when it is gone.
+///
+/// # Errors
+/// The disk refuses.
+pub fn erase_one(entry: &Entry, retention: &Retention, now: Wall) -> Result<Erased, Error> {
     match entry.state {
         State::Running => return Ok(Erased::Running),
-        State::Broken if is_busy(&index.place(entry)) => return Ok(Erased::Running),
+        State::Broken if is_busy(&entry.place()) => return Ok(Erased::Running),
         State::Broken | State::Whole => {}
     }
-    let not_before = retention.not_before(entry.account(), ended(index, entry)?);
+    let not_before = retention.not_before(entry.account(), ended(entry)?);
     if now < not_before {
         return Ok(Erased::NotBefore(not_before));
     }
-    remove(index, entry, now)?;
+    remove(entry, now)?;
     Ok(Erased::Gone)
 }
 
@@ -154,16 +163,19 @@ pub fn delete_old(index: &mut Index, retention: &Retention, now: Wall) -> (Vec<I
         let Some(entry) = index.get(recording).cloned() else {
             continue;
         };
-        let outcome = ended(index, &entry).and_then(|ended| {
+        let outcome = ended(&entry).and_then(|ended| {
             let is_old = retention.until(entry.account(), ended) <= now
-                && !(entry.state == State::Broken && is_busy(&index.place(&entry)));
+                && !(entry.state == State::Broken && is_busy(&entry.place()));
             if is_old {
-                remove(index, &entry, now)?;
+                remove(&entry, now)?;
             }
             Ok(is_old)
         });
         match outcome {
-            Ok(true) => deleted.push(recording),
+            Ok(true) => {
+                index.remove(recording);
+                deleted.push(recording);
+            }
             Ok(false) => {}
             // One bad file must not keep all that come after it.
             Err(error) => failed.push((recording, error)),
@@ -173,24 +185,26 @@ pub fn delete_old(index: &mut Index, retention: &Retention, now: Wall) -> (Vec<I
 }
 
 /// When a recording ended. One whose last line can't be read is judged by when its files were last written.
-fn ended(index: &Index, entry: &Entry) -> Result<Wall, Error> {
+///
+/// # Errors
+/// The disk can't be read.
+pub fn ended(entry: &Entry) -> Result<Wall, Error> {
     let said = match entry.state {
-        State::Whole => index.end(entry),
+        State::Whole => entry.end(),
         State::Running | State::Broken => Ok(None),
     };
     match said {
         Ok(Some((end, _))) => Ok(end.ended.max(entry.began)),
         // It was removed by hand: so is the rest.
         Err(Error::Absent(_)) => Ok(entry.began),
-        Ok(None) => Ok(last_written(&index.place(entry))?.max(entry.began)),
+        Ok(None) => Ok(last_written(&entry.place())?.max(entry.began)),
         Err(error) => Err(error),
     }
 }
 
-fn remove(index: &mut Index, entry: &Entry, now: Wall) -> Result<(), Error> {
-    let place = index.place(entry);
+fn remove(entry: &Entry, now: Wall) -> Result<(), Error> {
+    let place = entry.place();
     erase_files(&place)?;
-    index.remove(entry.recording);
     // Into the folders of these days recordings may just be written.
     if now.since(entry.began) > DAY * 2 {
         // The day's, the month's, the year's: the first that holds something else stays.

@@ -27,19 +27,19 @@ mod tamper;
 const RATE: u32 = 8;
 const SECOND: u64 = RATE as u64;
 
-pub(super) fn noon() -> Wall {
+pub(crate) fn noon() -> Wall {
     Wall::from_millis(1_795_255_200_000)
 }
 
-pub(super) fn after(seconds: u64) -> Wall {
+pub(crate) fn after(seconds: u64) -> Wall {
     noon().plus(std::time::Duration::from_secs(seconds))
 }
 
-pub(super) fn id(number: u64) -> Id {
+pub(crate) fn id(number: u64) -> Id {
     Id::mint(noon(), &mut Chance::from_number(number))
 }
 
-pub(super) fn begin(number: u64) -> Begin {
+pub(crate) fn begin(number: u64) -> Begin {
     Begin {
         recording: id(number),
         call: id(1_000 + number),
@@ -58,7 +58,7 @@ fn second(n: u64) -> Vec<i16> {
     (0..2 * SECOND).map(|i| (n * 1_000 + i + 1) as i16).collect()
 }
 
-fn write(pen: &mut Pen, n: u64) -> Result<(), Error> {
+pub(crate) fn write(pen: &mut Pen, n: u64) -> Result<(), Error> {
     write_with(pen, n, &[])
 }
 
@@ -73,7 +73,7 @@ fn write_with(pen: &mut Pen, n: u64, marks: &[Mark]) -> Result<(), Error> {
 }
 
 /// A recording of so many seconds, still being written.
-fn begun(dir: &Path, begin: &Begin, seconds: u64) -> Pen {
+pub(crate) fn begun(dir: &Path, begin: &Begin, seconds: u64) -> Pen {
     let mut pen = Pen::begin(dir, begin).expect("a new recording");
     for n in 0..seconds {
         write(&mut pen, n).expect("there is room");
@@ -81,7 +81,7 @@ fn begun(dir: &Path, begin: &Begin, seconds: u64) -> Pen {
     pen
 }
 
-fn recorded(dir: &Path, begin: &Begin, seconds: u64) -> (Place, Finished) {
+pub(crate) fn recorded(dir: &Path, begin: &Begin, seconds: u64) -> (Place, Finished) {
     let mut pen = begun(dir, begin, seconds);
     let ended = begin.began.plus(std::time::Duration::from_secs(seconds));
     let finished = pen.end(seconds * SECOND, ended).expect("there is room");

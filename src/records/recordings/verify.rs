@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::time::Duration;
 
 use super::chain::{Cipher, Sha, form};
 use super::lines::{Chain, Doubt, Found, NoHead};
@@ -10,6 +11,7 @@ use super::place::Phase;
 use super::read::{has_header, is_sealed, load};
 use super::seal::{Keys, Seal};
 use super::{Error, Place};
+use crate::base::time::Wall;
 
 /// What was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -164,6 +166,31 @@ pub fn verify(place: &Place, keys: &Keys, expected: Option<Sha>) -> Result<Verdi
     Ok(match is_right {
         true => verdict,
         false => at(0, Change::Replaced),
+    })
+}
+
+/// When something of a recording was said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moment {
+    /// How long after its begin.
+    pub after: Duration,
+    /// At what time.
+    pub at: Wall,
+}
+
+/// When that block begins. Of one whose line isn't believed that is where the one before it ends; `None` if none before it is
+/// believed either, or the chain can't be read.
+pub fn moment(place: &Place, block: u64) -> Option<Moment> {
+    let chain = Chain::read(&Found::at(place).ok()?.bytes).ok()?;
+    let before = usize::try_from(block.checked_sub(1)?).ok()?;
+    if before > chain.blocks.len() {
+        return None;
+    }
+    let rate = u64::from(chain.head.rate.max(1));
+    let after = Duration::from_millis(chain.samples(before).saturating_mul(1_000) / rate);
+    Some(Moment {
+        after,
+        at: chain.head.began.plus(after),
     })
 }
 

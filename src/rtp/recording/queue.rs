@@ -5,11 +5,18 @@ use std::collections::VecDeque;
 use crate::base::limits::{RECORDING_PACKET_BYTES_MAX, RECORDING_PACKETS_MAX};
 use crate::rtp::clip::Coding;
 
+/// Bytes of a tick of decoded audio: two samples.
+const DECODED_TICK_BYTES: usize = 4;
+/// Bytes of decoded audio that are kept of a packet: 120 ms, which is the longest of Opus (RFC 6716 §2.1.4).
+const DECODED_BYTES_MAX: usize = 960 * DECODED_TICK_BYTES;
+
 /// What a packet holds for a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Holds {
     /// Audio.
     Audio(Coding),
+    /// Audio that somebody else has decoded: see [`Stereo::hear_decoded`](super::Stereo::hear_decoded).
+    Decoded,
     /// Nothing that is heard: comfort noise, an event, or what isn't kept.
     Nothing,
     /// Audio that we can't read, of that payload type.
@@ -26,6 +33,17 @@ pub(super) struct Packet {
     pub(super) holds: Holds,
     /// The audio's bytes.
     pub(super) codes: Vec<u8>,
+}
+
+impl Packet {
+    /// How many ticks of 8 kHz its audio lasts.
+    pub(super) fn ticks(&self) -> i64 {
+        let bytes = match self.holds {
+            Holds::Decoded => self.codes.len() / DECODED_TICK_BYTES,
+            Holds::Audio(_) | Holds::Nothing | Holds::Unread(_) => self.codes.len(),
+        };
+        bytes as i64
+    }
 }
 
 /// Packets by their sequence numbers, each once.
@@ -67,18 +85,17 @@ impl Queue {
         if before.is_some_and(|packet| packet.seq == seq) {
             return;
         }
-        let codes = codes.get(..RECORDING_PACKET_BYTES_MAX).unwrap_or(codes);
-        let mut room = match holds {
-            Holds::Audio(_) => self.spare.pop().unwrap_or_default(),
-            Holds::Nothing | Holds::Unread(_) => Vec::new(),
+        let most = match holds {
+            Holds::Audio(_) => RECORDING_PACKET_BYTES_MAX,
+            Holds::Decoded => DECODED_BYTES_MAX,
+            Holds::Nothing | Holds::Unread(_) => 0,
         };
-        match holds {
-            Holds::Audio(_) => {
-                room.clear();
-                room.extend_from_slice(codes);
-            }
-            Holds::Nothing | Holds::Unread(_) => {}
-        }
+        let mut room = match most {
+            0 => Vec::new(),
+            _ => self.spare.pop().unwrap_or_default(),
+        };
+        room.clear();
+        room.extend_from_slice(codes.get(..most).unwrap_or(codes));
         let packet = Packet {
             seq,
             ts,

@@ -31,6 +31,8 @@ const STRETCHED_MIN: usize = 40;
 pub(super) enum Keeps {
     /// All of it.
     Audio,
+    /// All of it, and it is decoded already.
+    Decoded,
     /// That it came.
     Nothing,
 }
@@ -204,6 +206,7 @@ impl Aside {
 fn holds(heard: &Heard<'_>, keeps: Keeps) -> Holds {
     match (keeps, heard.coding) {
         (Keeps::Nothing, _) => Holds::Nothing,
+        (Keeps::Decoded, _) => Holds::Decoded,
         (Keeps::Audio, _) if heard.is_event || heard.payload_type == COMFORT_NOISE => Holds::Nothing,
         // A byte of each coding is a tick of 8 kHz.
         (Keeps::Audio, Some(coding)) if heard.clock_hz == CLOCK_HZ => Holds::Audio(coding),
@@ -371,7 +374,7 @@ impl Track {
         let (packets, codes) = held
             .filter(|packet| packet.holds != Holds::Nothing)
             .fold((0, 0), |(packets, codes), packet| {
-                (packets + 1, codes + packet.codes.len() as u64)
+                (packets + 1, codes + packet.ticks().unsigned_abs())
             });
         if packets > 0 {
             let samples = codes.saturating_mul(sheet.rate.per_tick().unsigned_abs());
@@ -487,7 +490,7 @@ impl Track {
             sheet.lose(channel, self.cursor, (lost, samples.unsigned_abs()));
         }
         let unread = match packet.holds {
-            Holds::Audio(_) => None,
+            Holds::Audio(_) | Holds::Decoded => None,
             Holds::Nothing => self.unread,
             Holds::Unread(payload_type) => Some(payload_type),
         };
@@ -509,12 +512,16 @@ impl Track {
     /// Writes a packet's audio where it belongs; the timestamp that follows.
     fn lay(&mut self, packet: &Packet, next: Option<Next>, said: i64, sheet: &mut Sheet) -> i64 {
         // What was said already isn't said again.
-        let (codes, ts) = (packet.codes.len() as i64, packet.ts);
+        let (codes, ts) = (packet.ticks(), packet.ts);
         let again = next.map_or(0, |next| next.ts.saturating_sub(ts).clamp(0, codes));
         let behind = next.map_or(ts, |next| next.ts.max(ts));
-        let Holds::Audio(coding) = packet.holds else {
-            self.is_running = false;
-            return behind;
+        let coding = match packet.holds {
+            Holds::Audio(coding) => Some(coding),
+            Holds::Decoded => None,
+            Holds::Nothing | Holds::Unread(_) => {
+                self.is_running = false;
+                return behind;
+            }
         };
         if again == codes {
             return behind;

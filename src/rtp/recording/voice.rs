@@ -63,9 +63,9 @@ impl Voice {
     }
 
     /// Decodes a packet, and leaves its first `again` samples out, which were written already: how many remain of
-    /// [`Rate::per_tick`] for each code.
-    pub(super) fn decode(&mut self, rate: Rate, coding: Coding, codes: &[u8], again: usize) -> usize {
-        if self.coding.replace(coding) != Some(coding) {
+    /// [`Rate::per_tick`] for each code. Without a coding it is decoded already: samples of 16 kHz, little-endian.
+    pub(super) fn decode(&mut self, rate: Rate, coding: Option<Coding>, codes: &[u8], again: usize) -> usize {
+        if std::mem::replace(&mut self.coding, coding) != coding {
             // What speaks now begins anew, and so does what reads it.
             (self.low, self.wide) = Default::default();
             self.doubler = Doubler::default();
@@ -73,17 +73,29 @@ impl Voice {
         let out = &mut self.decoded;
         out.clear();
         match (coding, rate) {
-            (Coding::A, Rate::Narrow) => out.extend(codes.iter().map(|code| a(*code))),
-            (Coding::Mu, Rate::Narrow) => out.extend(codes.iter().map(|code| mu(*code))),
-            (Coding::A, Rate::Wide) => self.doubler.double(codes.iter().map(|code| a(*code)), out),
-            (Coding::Mu, Rate::Wide) => self.doubler.double(codes.iter().map(|code| mu(*code)), out),
-            (Coding::G722, Rate::Narrow) => {
+            (Some(Coding::A), Rate::Narrow) => out.extend(codes.iter().map(|code| a(*code))),
+            (Some(Coding::Mu), Rate::Narrow) => out.extend(codes.iter().map(|code| mu(*code))),
+            (Some(Coding::A), Rate::Wide) => self.doubler.double(codes.iter().map(|code| a(*code)), out),
+            (Some(Coding::Mu), Rate::Wide) => self.doubler.double(codes.iter().map(|code| mu(*code)), out),
+            (Some(Coding::G722), Rate::Narrow) => {
                 out.resize(codes.len(), 0);
                 self.low.low_band(codes, out);
             }
-            (Coding::G722, Rate::Wide) => {
+            (Some(Coding::G722), Rate::Wide) => {
                 out.resize(codes.len() * 2, 0);
                 self.wide.decode(codes, out);
+            }
+            (None, Rate::Narrow) => {
+                let ticks = codes.as_chunks::<4>().0;
+                out.extend(ticks.iter().map(|[a, b, c, d]| {
+                    let pair = [[*a, *b], [*c, *d]].map(|sample| i32::from(i16::from_le_bytes(sample)));
+                    // A mean of 16-bit samples fits in 16 bits.
+                    ((pair[0] + pair[1]) / 2) as i16
+                }));
+            }
+            (None, Rate::Wide) => {
+                let samples = codes.as_chunks::<2>().0;
+                out.extend(samples.iter().map(|sample| i16::from_le_bytes(*sample)));
             }
         }
         out.drain(..again.min(out.len()));

@@ -70,9 +70,9 @@ fn recordings_are_found_by_call_and_binding_from_their_files_alone() {
     let entry = index.get(other_call.recording).expect("it is there");
     assert_eq!((entry.account(), entry.state), (Some("them"), State::Whole));
     assert_eq!(entry.known.as_ref().and_then(|known| known.binding), None);
-    let (end, sha) = index.end(entry).expect("it can be read").expect("it is whole");
+    let (end, sha) = entry.end().expect("it can be read").expect("it is whole");
     assert_eq!(end.samples, SECOND);
-    assert!(matches!(found(&index.place(entry)), Verdict::Whole { sha256, .. } if sha256 == sha));
+    assert!(matches!(found(&entry.place()), Verdict::Whole { sha256, .. } if sha256 == sha));
 
     let all = Filter::default();
     let first = ids(index.page(&all, None, 3));
@@ -90,6 +90,7 @@ fn recordings_are_found_by_call_and_binding_from_their_files_alone() {
         account: Some("acme".into()),
         since: Some(after(DAY)),
         until: Some(after(40 * DAY)),
+        ..Filter::default()
     };
     assert_eq!(ids(index.page(&some, None, 9)), [on_day(2, 2).recording]);
 }

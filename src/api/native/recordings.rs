@@ -1,0 +1,291 @@
+//! `/v1/recordings`: which there are, what is heard in them, whether they are as they were written, and their end.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde_json::{Value, json};
+
+use super::cdrs::limit;
+use super::{Desk, blocking, id_of, view};
+use crate::api::error::ApiError;
+use crate::api::fields::{Asked, Body, Fields, Named, missing, wrong};
+use crate::base::id::Id;
+use crate::base::limits::RECORDING_LINK_S;
+use crate::base::number::{Digits, VirtualNumber};
+use crate::base::text;
+use crate::base::time::Wall;
+use crate::records::archive::{self, Archive, Erasing, Refused, Wanted, Which};
+use crate::records::audit::Who;
+use crate::records::recordings;
+use crate::records::recordings::chain::Sha;
+use crate::records::recordings::index::Filter;
+use crate::records::recordings::retention::Erased;
+
+mod audio;
+#[cfg(test)]
+mod tests;
+
+pub(super) use audio::{audio, by_link, chain};
+
+/// The account whose recordings alone a request may touch. Whoever lets requests in by an account's key puts it into their
+/// extensions; a request without it is its owner's, of the process, who sees all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OfAccount(pub Arc<str>);
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(super) enum Asker {
+    Owner,
+    Account(OfAccount),
+    Link,
+}
+
+impl Asker {
+    fn who(&self) -> Who<'_> {
+        match self {
+            Self::Owner => Who::Control,
+            Self::Account(OfAccount(name)) => Who::Account(name),
+            Self::Link => Who::Link,
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asker {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let account = parts.extensions.get::<OfAccount>().cloned();
+        Ok(account.map_or(Self::Owner, Self::Account))
+    }
+}
+
+impl Desk {
+    /// Asks the archive, where that keeps no other request waiting.
+    async fn ask_archive<T: Send + 'static>(
+        self: &Arc<Self>,
+        asker: Asker,
+        work: impl FnOnce(&Archive, Who<'_>, Wall) -> Result<T, archive::Error> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let (desk, now) = (self.clone(), self.now());
+        let done = blocking(move || work(&desk.archive, asker.who(), now)).await?;
+        done.map_err(refusal)
+    }
+}
+
+/// `GET /v1/recordings?account=&call_id=&binding_id=&number=&since=&until=&limit=&after=` → `{"recordings", "next"}`, the
+/// latest first. `number` is a party's or a virtual one: those of calls in which it took part, when these are over.
+pub(super) async fn list(
+    State(desk): State<Arc<Desk>>,
+    asker: Asker,
+    Asked(mut asked): Asked,
+) -> Result<Json<Value>, ApiError> {
+    let wanted = Wanted {
+        filter: Filter {
+            account: asked.text("account")?.map(Into::into),
+            call: id(&mut asked, "call_id")?,
+            binding: id(&mut asked, "binding_id")?,
+            since: asked.time("since")?,
+            until: asked.time("until")?,
+            ..Filter::default()
+        },
+        parties: parties(&desk, &mut asked)?.unwrap_or_default(),
+        after: id(&mut asked, "after")?,
+        limit: limit(&mut asked)?,
+    };
+    asked.done()?;
+    let (rows, next) = desk
+        .ask_archive(asker, move |archive, who, now| archive.list(who, now, wanted))
+        .await?;
+    let rows: Vec<Value> = rows.iter().map(view::recording).collect();
+    Ok(Json(json!({"recordings": rows, "next": next})))
+}
+
+/// `GET /v1/recordings/{id}`
+pub(super) async fn show(
+    State(desk): State<Arc<Desk>>,
+    asker: Asker,
+    Named(name): Named,
+) -> Result<Json<Value>, ApiError> {
+    let id = id_of(&name)?;
+    let (row, summary) = desk
+        .ask_archive(asker, move |archive, who, now| archive.describe(who, now, id))
+        .await?;
+    Ok(Json(view::described(&row, summary.as_ref())))
+}
+
+/// `POST /v1/recordings/{id}/verify {"sha256"?}` → `{"verdict", …}`. Without the digits of its end those are taken that the
+/// audit log has.
+pub(super) async fn verify(
+    State(desk): State<Arc<Desk>>,
+    asker: Asker,
+    Named(name): Named,
+    Body(body): Body,
+) -> Result<Json<Value>, ApiError> {
+    let id = id_of(&name)?;
+    let mut fields = Fields::of_json(&body)?;
+    let expected = fields.text("sha256")?.map(|digits| {
+        text::unhex(digits.as_bytes())
+            .map(Sha)
+            .ok_or_else(|| wrong("sha256", "64 hexadecimal digits"))
+    });
+    let expected = expected.transpose()?;
+    fields.done()?;
+    let _place = desk.place_to_read()?;
+    let verdict = desk
+        .ask_archive(asker, move |archive, who, now| {
+            archive.verify(who, now, id, expected)
+        })
+        .await?;
+    Ok(Json(view::verdict(&verdict)))
+}
+
+/// `POST /v1/recordings/{id}/link {"ttl_s"}` → `{"url", "expires_at"}`: whoever has it hears the recording until then.
+pub(super) async fn link(
+    State(desk): State<Arc<Desk>>,
+    asker: Asker,
+    Named(name): Named,
+    Body(body): Body,
+) -> Result<Json<Value>, ApiError> {
+    let id = id_of(&name)?;
+    let mut fields = Fields::of_json(&body)?;
+    let seconds = fields.integer("ttl_s")?.ok_or_else(|| missing("ttl_s"))?;
+    fields.done()?;
+    if !RECORDING_LINK_S.contains(&seconds) {
+        let (least, most) = (RECORDING_LINK_S.start(), RECORDING_LINK_S.end());
+        return Err(wrong("ttl_s", &format!("{least} to {most} seconds")));
+    }
+    let ttl = Duration::from_secs(seconds);
+    let (url, until) = desk
+        .ask_archive(asker, move |archive, who, now| archive.link(who, now, id, ttl))
+        .await?;
+    Ok(Json(json!({"url": url, "expires_at": &*until.text()})))
+}
+
+/// `DELETE /v1/recordings/{id}` → `{"id", "became": "gone"}`; 409 while it must be kept, or is written.
+pub(super) async fn remove(
+    State(desk): State<Arc<Desk>>,
+    asker: Asker,
+    Named(name): Named,
+) -> Result<Json<Value>, ApiError> {
+    let id = id_of(&name)?;
+    let which = Which::Recording(id);
+    let mut erasing = desk
+        .ask_archive(asker, move |archive, who, now| archive.erase(who, now, which))
+        .await?;
+    if let Some((_, error)) = erasing.failed.pop() {
+        return Err(refusal(error.into()));
+    }
+    match erasing.erased.pop() {
+        Some((id, Erased::Gone)) => Ok(Json(json!({"id": id, "became": "gone"}))),
+        Some((id, Erased::NotBefore(time))) => Err(ApiError {
+            not_before: Some(time),
+            ..conflict(
+                "not_before",
+                format!(
+                    "the recording {id} has to be kept: it can be erased from {} on",
+                    time.text()
+                ),
+            )
+        }),
+        Some((id, Erased::Running)) => Err(conflict(
+            "running",
+            format!("the recording {id} is being written: ask again when its call is over"),
+        )),
+        // Somebody else was faster.
+        None => Err(refusal(archive::Error::Absent(id))),
+    }
+}
+
+fn conflict(code: &'static str, sentence: String) -> ApiError {
+    ApiError::new(StatusCode::CONFLICT, code, sentence)
+}
+
+/// `POST /v1/recordings/erase` with one of `call_id`, `binding_id` and `number` → `{"erased", "failed", "more"}`: what became
+/// of each recording. `more`: so many are gone that the rest has to be asked for again.
+pub(super) async fn erase(
+    State(desk): State<Arc<Desk>>,
+    asker: Asker,
+    Body(body): Body,
+) -> Result<Json<Value>, ApiError> {
+    let mut fields = Fields::of_json(&body)?;
+    let (call, binding) = (id(&mut fields, "call_id")?, id(&mut fields, "binding_id")?);
+    let parties = parties(&desk, &mut fields)?;
+    fields.done()?;
+    let which = match (call, binding, parties) {
+        (Some(call), None, None) => Which::Call(call),
+        (None, Some(binding), None) => Which::Binding(binding),
+        (None, None, Some(parties)) => Which::Parties(parties),
+        _ => {
+            let sentence = "say whose recordings: one of call_id, binding_id and number";
+            return Err(ApiError::bad("which", "call_id", sentence));
+        }
+    };
+    let erasing = desk
+        .ask_archive(asker, move |archive, who, now| archive.erase(who, now, which))
+        .await?;
+    Ok(Json(outcome(&erasing)))
+}
+
+fn outcome(erasing: &Erasing) -> Value {
+    let erased = erasing.erased.iter().map(|(id, became)| match became {
+        Erased::Gone => json!({"id": id, "became": "gone"}),
+        Erased::NotBefore(time) => json!({"id": id, "became": "not_before", "not_before": &*time.text()}),
+        Erased::Running => json!({"id": id, "became": "running"}),
+    });
+    let failed = erasing
+        .failed
+        .iter()
+        .map(|(id, error)| json!({"id": id, "message": error.to_string()}));
+    json!({
+        "erased": erased.collect::<Vec<_>>(),
+        "failed": failed.collect::<Vec<_>>(),
+        "more": erasing.is_cut,
+    })
+}
+
+fn id(fields: &mut Fields, name: &str) -> Result<Option<Id>, ApiError> {
+    let text = fields.text(name)?;
+    text.map(|text| {
+        text.parse()
+            .map_err(|e| ApiError::bad("bad_id", name, format!("{name}: {e}")))
+    })
+    .transpose()
+}
+
+/// How records write the number that is asked for: it may be somebody's own, or a virtual one.
+fn parties(desk: &Desk, fields: &mut Fields) -> Result<Option<Vec<Digits>>, ApiError> {
+    let plan = desk.config.load().numbers;
+    let number = fields.number("number", &plan)?;
+    Ok(number.map(|tel| vec![plan.record(tel), plan.virtual_text(VirtualNumber::new(tel))]))
+}
+
+/// How the archive's refusals are told.
+fn refusal(error: archive::Error) -> ApiError {
+    use archive::Error;
+    let sentence = error.to_string();
+    match error {
+        Error::Absent(_) | Error::Recording(recordings::Error::Absent(_)) => ApiError::not_found(sentence),
+        Error::Starting | Error::Searching => ApiError::unavailable("busy", sentence),
+        Error::Unnoted(_) => ApiError::unavailable("not_noted", sentence),
+        Error::Records(_) => ApiError::unavailable("records_unreadable", sentence),
+        Error::NoLinks(_) => ApiError::unavailable("no_links", sentence),
+        Error::Link(Refused::Forged) => ApiError::new(StatusCode::FORBIDDEN, "bad_link", sentence),
+        Error::Link(Refused::Expired) => ApiError::new(StatusCode::GONE, "link_expired", sentence),
+        Error::Recording(recordings::Error::Full(_) | recordings::Error::Disk(..)) => {
+            ApiError::unavailable("recording_unreadable", sentence)
+        }
+        Error::Recording(recordings::Error::Busy(_) | recordings::Error::Taken(_)) => {
+            conflict("busy", sentence)
+        }
+        Error::Recording(
+            recordings::Error::Damaged(..)
+            | recordings::Error::TooLong(_)
+            | recordings::Error::NoKey(..)
+            | recordings::Error::Newer(..),
+        ) => conflict("recording_unreadable", sentence),
+    }
+}

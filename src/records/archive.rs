@@ -1,0 +1,450 @@
+//! The archive: whoever may see recordings asks it, and nothing that is asked goes by unnoted.
+//!
+//! It joins the index of all recordings ([`shelf`]), the accounts' keys, for how long each recording is kept, the calls' records
+//! (which say in whose calls a number took part) and the audit log. Everything here may wait for the disk, but for
+//! [`Archive::tell`]. Whoever asks is a [`Who`]: the owner of the process sees all recordings, an account its own, and of what it
+//! doesn't see it isn't told whether it is there. An access that can't be noted is refused.
+
+mod erase;
+mod link;
+mod opened;
+mod shelf;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
+
+pub use erase::{Erasing, Which};
+pub use link::{NoLinks, PATH as LINK_PATH, Refused, Signer};
+pub use opened::{Kind, Opened, Part};
+pub use shelf::News;
+
+use super::audit::{self, Act, Audit, Line, Who};
+use super::cdr_scan::{self, More, Order};
+use super::recorder;
+use super::recordings;
+use super::recordings::chain::{Sha, account_name};
+use super::recordings::index::{Entry, Filter, Index, Scanned, State};
+use super::recordings::read::{Summary, summary};
+use super::recordings::retention::{Retention, ended};
+use super::recordings::seal::Keys;
+use super::recordings::verify::{Verdict, verify};
+use crate::base::id::Id;
+use crate::base::limits::{PAGE_MAX, PAGE_SCAN_MAX, RECORDING_MARKS_SHOWN_MAX};
+use crate::base::number::Digits;
+use crate::base::time::Wall;
+use shelf::{Shelf, Stand};
+
+/// How far clocks may have been apart: a record isn't older than its recording by more.
+const CLOCKS_APART_MS: i64 = 86_400_000;
+
+/// Why there is nothing to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is none of that id, or it isn't theirs who ask.
+    #[error("there is no recording {0}")]
+    Absent(Id),
+    /// The start isn't over yet.
+    #[error("the recordings are being looked through since the start: try again in a moment")]
+    Starting,
+    /// Another number is being looked for.
+    #[error("the records are being searched for another number: try again in a moment")]
+    Searching,
+    /// Its files can't be read as they should.
+    #[error(transparent)]
+    Recording(#[from] recordings::Error),
+    /// It can't be noted, and so it isn't given.
+    #[error("{0}; what can't be noted there isn't given")]
+    Unnoted(#[from] audit::Error),
+    /// The calls' records can't be read.
+    #[error("the records can't be read: {0}: check that disk")]
+    Records(#[source] io::Error),
+    /// There are no links.
+    #[error("{0}")]
+    NoLinks(String),
+    /// The link opens nothing.
+    #[error("this link opens nothing: {}", match .0 { Refused::Forged => "it isn't as it was given", Refused::Expired => "its time is over, ask for another one" })]
+    Link(Refused),
+}
+
+impl Error {
+    /// As the audit log calls it.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Absent(_) | Self::Recording(recordings::Error::Absent(_)) => "absent",
+            Self::Starting | Self::Searching => "busy",
+            Self::Recording(_) => "unreadable",
+            Self::Unnoted(_) => "unnoted",
+            Self::Records(_) => "no records",
+            Self::NoLinks(_) => "no links",
+            Self::Link(Refused::Forged) => "forged",
+            Self::Link(Refused::Expired) => "expired",
+        }
+    }
+}
+
+/// What an archive is made of.
+pub struct Settings {
+    /// Where recordings lie, and for how long.
+    pub config: recorder::Config,
+    /// What sealed ones are opened with.
+    pub keys: Keys,
+    /// Where the calls' records are.
+    pub cdr_dir: PathBuf,
+    /// The file of the secret by which links are signed; made if it isn't there.
+    pub link_secret: PathBuf,
+    /// Where accesses are noted.
+    pub audit: Audit,
+}
+
+/// All recordings of a server. Any thread may hold it in an `Arc`.
+pub struct Archive {
+    shelf: Shelf,
+    retention: Retention,
+    keys: Keys,
+    cdr_dir: PathBuf,
+    /// What signs links, or why nothing does.
+    signer: Result<Signer, String>,
+    audit: Audit,
+    /// Held while the records are searched for a number.
+    search: Mutex<()>,
+}
+
+/// A recording as lists have it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// What the index has.
+    pub entry: Entry,
+    /// Before when nobody may erase it; not known while it is written.
+    pub not_before: Option<Wall>,
+    /// Until when it is kept.
+    pub kept_until: Option<Wall>,
+}
+
+/// Which recordings are wanted, and how many.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Wanted {
+    /// What has to be true of them.
+    pub filter: Filter,
+    /// Of calls in which one of these numbers took part, as records write them; none: of all calls. Those in progress have no
+    /// record yet.
+    pub parties: Vec<Digits>,
+    /// Those that come behind this one, the last of the page before.
+    pub after: Option<Id>,
+    /// So many at the most.
+    pub limit: usize,
+}
+
+impl Archive {
+    /// An archive in which nothing is known before [`Archive::look_through`].
+    pub fn new(settings: Settings) -> Self {
+        let signer = Signer::open(&settings.link_secret).map_err(|error| error.to_string());
+        if let Err(sentence) = &signer {
+            tracing::warn!("{sentence}");
+        }
+        Self {
+            shelf: Shelf::new(&settings.config.dir),
+            retention: settings.config.retention(),
+            keys: settings.keys,
+            cdr_dir: settings.cdr_dir,
+            signer,
+            audit: settings.audit,
+            search: Mutex::default(),
+        }
+    }
+
+    /// Something has become of a recording. Never waits for the disk, nor for whoever asks.
+    pub fn tell(&self, news: News) {
+        self.shelf.tell(news);
+    }
+
+    /// Looks through the folder and says what can't be read; nobody waits for it meanwhile. `work` may end and delete what it
+    /// finds.
+    ///
+    /// # Errors
+    /// The folder can't be read.
+    pub fn look_through<T>(
+        &self,
+        work: impl FnOnce(&mut Index, &Scanned) -> T,
+    ) -> Result<T, recordings::Error> {
+        self.shelf.look_through(|index, scanned| {
+            for sentence in &scanned.said {
+                tracing::warn!("{sentence}");
+            }
+            work(index, &scanned)
+        })
+    }
+
+    /// How long recordings are kept.
+    pub const fn retention(&self) -> &Retention {
+        &self.retention
+    }
+
+    /// Where accesses are noted.
+    pub const fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// Those that are wanted, the latest first; and behind which one to go on, if there may be more.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn list(&self, who: Who<'_>, now: Wall, wanted: Wanted) -> Result<(Vec<Row>, Option<Id>), Error> {
+        let listed = self.entries(who, wanted);
+        let outcome = match &listed {
+            Ok((entries, _)) => format!("{} listed", entries.len()),
+            Err(error) => error.word().to_owned(),
+        };
+        self.note(now, &line(who, Act::List, None, &outcome))?;
+        let (entries, next) = listed?;
+        Ok((entries.into_iter().map(|entry| self.row(entry)).collect(), next))
+    }
+
+    fn entries(&self, who: Who<'_>, wanted: Wanted) -> Result<(Vec<Entry>, Option<Id>), Error> {
+        let mut filter = wanted.filter;
+        if let Who::Account(name) = who {
+            let is_theirs = |asked: &str| account_name(asked) == account_name(name);
+            if !filter.account.as_deref().is_none_or(is_theirs) {
+                return Ok((Vec::new(), None));
+            }
+            filter.account = Some(name.into());
+        }
+        if !wanted.parties.is_empty() {
+            filter.among = Some(self.of_parties(wanted.parties)?);
+        }
+        let stand = self.complete()?;
+        let (page, next) = stand
+            .index
+            .part(&filter, wanted.after, wanted.limit, PAGE_SCAN_MAX);
+        Ok((page.into_iter().cloned().collect(), next))
+    }
+
+    /// A recording, and what its chain says of it if it is whole.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn describe(&self, who: Who<'_>, now: Wall, recording: Id) -> Result<(Row, Option<Summary>), Error> {
+        self.noted(who, now, Act::List, recording, |entry| {
+            let said = match entry.state {
+                State::Whole => summary(&entry.place(), RECORDING_MARKS_SHOWN_MAX)?,
+                State::Running | State::Broken => None,
+            };
+            Ok(((self.row(entry), said), "described".to_owned()))
+        })
+    }
+
+    /// Opens what is to be read of a recording. [`Archive::note_read`] has to be asked before anything of it is given.
+    ///
+    /// # Errors
+    /// [`Error`]; it is noted.
+    pub fn open(&self, who: Who<'_>, now: Wall, recording: Id, part: Part) -> Result<Opened, Error> {
+        let opened = self
+            .entry(who, recording)
+            .and_then(|entry| Ok(Opened::of(&entry, part, &self.keys)?));
+        opened.or_else(|error| {
+            self.note(now, &line(who, part.act(), Some(recording), error.word()))?;
+            Err(error)
+        })
+    }
+
+    /// Notes which bytes of it are about to be given, the first and the last.
+    ///
+    /// # Errors
+    /// [`Error::Unnoted`]: then they are not to be given.
+    pub fn note_read(
+        &self,
+        who: Who<'_>,
+        now: Wall,
+        opened: &Opened,
+        range: Option<[u64; 2]>,
+        outcome: &str,
+    ) -> Result<(), Error> {
+        let line = Line {
+            call: opened.call,
+            range,
+            ..line(who, opened.part.act(), Some(opened.recording), outcome)
+        };
+        self.note(now, &line)
+    }
+
+    /// Compares a recording with its chain, and that with the digits that are `expected` at its end; where none are, with those
+    /// that were noted when it became whole.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn verify(
+        &self,
+        who: Who<'_>,
+        now: Wall,
+        recording: Id,
+        expected: Option<Sha>,
+    ) -> Result<Verdict, Error> {
+        self.noted(who, now, Act::Verify, recording, |entry| {
+            let expected = match expected {
+                Some(expected) => Some(expected),
+                None => self.audit.end_of(recording)?,
+            };
+            let verdict = verify(&entry.place(), &self.keys, expected)?;
+            let said = verdict.to_string();
+            Ok((verdict, said))
+        })
+    }
+
+    /// A link by which a recording can be heard for so long, and when that is over.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn link(
+        &self,
+        who: Who<'_>,
+        now: Wall,
+        recording: Id,
+        ttl: Duration,
+    ) -> Result<(String, Wall), Error> {
+        self.noted(who, now, Act::Link, recording, |_| {
+            let signer = self.signer.as_ref().map_err(|why| Error::NoLinks(why.clone()))?;
+            // To the second that a link can say.
+            let until = Wall::from_millis(now.plus(ttl).as_millis().div_euclid(1_000) * 1_000);
+            let said = format!("until {}", until.text());
+            Ok(((signer.link(recording, until), until), said))
+        })
+    }
+
+    /// Whether a recording may be heard by a link that says these, as [`Who::Link`].
+    ///
+    /// # Errors
+    /// [`Error::Link`], [`Error::NoLinks`]. One that was never ours isn't noted: anybody could fill the log so.
+    pub fn may_hear(&self, now: Wall, recording: Id, expires: &str, signature: &str) -> Result<(), Error> {
+        let signer = self.signer.as_ref().map_err(|why| Error::NoLinks(why.clone()))?;
+        let Err(refused) = signer.check(recording, expires, signature, now) else {
+            return Ok(());
+        };
+        let error = Error::Link(refused);
+        match refused {
+            Refused::Forged => {}
+            Refused::Expired => self.note(now, &line(Who::Link, Act::Read, Some(recording), error.word()))?,
+        }
+        Err(error)
+    }
+
+    /// Does something with a recording, and notes that and what came of it before anybody hears of it.
+    fn noted<T>(
+        &self,
+        who: Who<'_>,
+        now: Wall,
+        act: Act,
+        recording: Id,
+        work: impl FnOnce(Entry) -> Result<(T, String), Error>,
+    ) -> Result<T, Error> {
+        let entry = self.entry(who, recording);
+        let call = entry.as_ref().ok().and_then(call_of);
+        let done = entry.and_then(work);
+        let outcome = match &done {
+            Ok((_, said)) => said.as_str(),
+            Err(error) => error.word(),
+        };
+        let line = Line {
+            call,
+            ..line(who, act, Some(recording), outcome)
+        };
+        self.note(now, &line)?;
+        done.map(|(done, _)| done)
+    }
+
+    fn note(&self, now: Wall, line: &Line<'_>) -> Result<(), Error> {
+        Ok(self.audit.note(now, line)?)
+    }
+
+    /// A recording, if they may see it.
+    fn entry(&self, who: Who<'_>, recording: Id) -> Result<Entry, Error> {
+        let stand = self.shelf.stand();
+        match stand.index.get(recording) {
+            Some(entry) if may_see(who, entry) => Ok(entry.clone()),
+            None if !stand.is_complete => Err(Error::Starting),
+            Some(_) | None => Err(Error::Absent(recording)),
+        }
+    }
+
+    /// The index, when all is known that there is.
+    fn complete(&self) -> Result<MutexGuard<'_, Stand>, Error> {
+        let stand = self.shelf.stand();
+        match stand.is_complete {
+            true => Ok(stand),
+            false => Err(Error::Starting),
+        }
+    }
+
+    fn row(&self, entry: Entry) -> Row {
+        let ended = match entry.state {
+            State::Running => None,
+            State::Whole | State::Broken => ended(&entry).ok(),
+        };
+        Row {
+            not_before: ended.map(|ended| self.retention.not_before(entry.account(), ended)),
+            kept_until: ended.map(|ended| self.retention.until(entry.account(), ended)),
+            entry,
+        }
+    }
+
+    /// The recordings of calls in which one of these numbers took part, by the calls' records; one search at once, for it reads
+    /// all of these.
+    fn of_parties(&self, parties: Vec<Digits>) -> Result<BTreeSet<Id>, Error> {
+        let _alone = match self.search.try_lock() {
+            Ok(alone) => alone,
+            Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(Error::Searching),
+        };
+        let mut found = BTreeSet::new();
+        let Some(earliest) = self.complete()?.index.earliest() else {
+            return Ok(found);
+        };
+        let filter = cdr_scan::Filter {
+            since: Some(Wall::from_millis(
+                earliest.as_millis().saturating_sub(CLOCKS_APART_MS),
+            )),
+            parties,
+            ..cdr_scan::Filter::default()
+        };
+        let mut cursor = None;
+        loop {
+            let page = cdr_scan::scan(&self.cdr_dir, &filter, Order::NewestFirst, cursor, PAGE_MAX)
+                .map_err(Error::Records)?;
+            {
+                let stand = self.shelf.stand();
+                let of = |cdr: &crate::call::cdr::Cdr| stand.index.of_call(cdr.call_id);
+                found.extend(page.cdrs.iter().flat_map(of).map(|entry| entry.recording));
+            }
+            cursor = match (page.more, page.next) {
+                (More::Perhaps, Some(next)) => Some(next),
+                (More::Perhaps, None) | (More::No, _) => return Ok(found),
+            };
+        }
+    }
+}
+
+/// Whether a recording may be known to them.
+fn may_see(who: Who<'_>, entry: &Entry) -> bool {
+    match who {
+        // A link was looked at before.
+        Who::Control | Who::Server | Who::Link => true,
+        Who::Account(name) => entry.account() == Some(&*account_name(name)),
+    }
+}
+
+fn call_of(entry: &Entry) -> Option<Id> {
+    entry.known.as_ref().map(|known| known.call)
+}
+
+const fn line<'a>(who: Who<'a>, act: Act, recording: Option<Id>, outcome: &'a str) -> Line<'a> {
+    Line {
+        who,
+        act,
+        recording,
+        call: None,
+        range: None,
+        outcome,
+        end: None,
+    }
+}

@@ -1,0 +1,140 @@
+//! Erasing what somebody asks to be erased, and may.
+
+use super::{Archive, Error, call_of, line, may_see};
+use crate::base::id::Id;
+use crate::base::limits::RECORDINGS_DELETED_AT_ONCE;
+use crate::base::number::Digits;
+use crate::base::time::Wall;
+use crate::records::audit::{Act, Line, Who};
+use crate::records::recordings;
+use crate::records::recordings::retention::{Erased, Failed, erase_one};
+
+use super::shelf::News;
+
+/// Which recordings are to be erased.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// This one.
+    Recording(Id),
+    /// Those of a call.
+    Call(Id),
+    /// Those of a binding's calls.
+    Binding(Id),
+    /// Those of calls in which one of these numbers took part, as records write them.
+    Parties(Vec<Digits>),
+}
+
+/// What became of recordings that were to be erased.
+#[derive(Debug, Default)]
+pub struct Erasing {
+    /// Of each one.
+    pub erased: Vec<(Id, Erased)>,
+    /// For which the disk refused.
+    pub failed: Failed,
+    /// Not all of them were looked at: so many are gone that the rest has to be asked for again.
+    pub is_cut: bool,
+}
+
+impl Archive {
+    /// Erases those of them that may be. That it was asked is noted before, and what became of each one after.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Absent`] only where one recording was named.
+    pub fn erase(&self, who: Who<'_>, now: Wall, which: Which) -> Result<Erasing, Error> {
+        let (one, call) = match &which {
+            Which::Recording(id) => (Some(*id), None),
+            Which::Call(id) => (None, Some(*id)),
+            Which::Binding(_) | Which::Parties(_) => (None, None),
+        };
+        let chosen = self.chosen(who, which);
+        let asked = match &chosen {
+            Ok(chosen) => format!("asked of {}", chosen.len()),
+            Err(error) => error.word().to_owned(),
+        };
+        let asked = Line {
+            call,
+            ..line(who, Act::Erase, one, &asked)
+        };
+        self.note(now, &asked)?;
+        let mut erasing = Erasing::default();
+        let (mut gone, mut outcomes) = (0, Vec::new());
+        for recording in chosen? {
+            if gone == RECORDINGS_DELETED_AT_ONCE {
+                erasing.is_cut = true;
+                break;
+            }
+            let Ok(entry) = self.entry(who, recording) else {
+                continue;
+            };
+            let outcome = match erase_one(&entry, self.retention(), now) {
+                Ok(became) => {
+                    erasing.erased.push((recording, became));
+                    word(became)
+                }
+                Err(error) => {
+                    let outcome = failure(&error);
+                    erasing.failed.push((recording, error));
+                    outcome
+                }
+            };
+            if outcome == GONE {
+                self.tell(News::Gone(recording));
+                gone += 1;
+            }
+            outcomes.push(Line {
+                call: call_of(&entry),
+                ..line(who, Act::Erase, Some(recording), outcome)
+            });
+        }
+        self.audit().note_all(now, &outcomes)?;
+        Ok(erasing)
+    }
+
+    /// Those that are to be erased, as far as they may see them.
+    fn chosen(&self, who: Who<'_>, which: Which) -> Result<Vec<Id>, Error> {
+        let ids = match which {
+            Which::Recording(id) => {
+                self.entry(who, id)?;
+                return Ok(vec![id]);
+            }
+            Which::Parties(parties) => self.of_parties(parties)?.into_iter().collect(),
+            Which::Call(id) => {
+                let stand = self.complete()?;
+                stand.index.of_call(id).map(|entry| entry.recording).collect()
+            }
+            Which::Binding(id) => {
+                let stand = self.complete()?;
+                let of = stand.index.of_binding(id);
+                of.map(|entry| entry.recording).collect::<Vec<_>>()
+            }
+        };
+        let stand = self.shelf.stand();
+        let theirs = |id: &Id| stand.index.get(*id).is_some_and(|entry| may_see(who, entry));
+        Ok(ids.into_iter().filter(theirs).collect())
+    }
+}
+
+/// As the audit log calls it that nothing is left of a recording.
+const GONE: &str = "gone";
+
+const fn word(became: Erased) -> &'static str {
+    match became {
+        Erased::Gone => GONE,
+        Erased::NotBefore(_) => "not before",
+        Erased::Running => "running",
+    }
+}
+
+fn failure(error: &recordings::Error) -> &'static str {
+    match error {
+        recordings::Error::Full(_) => "disk full",
+        recordings::Error::Disk(..)
+        | recordings::Error::Taken(_)
+        | recordings::Error::Busy(_)
+        | recordings::Error::Absent(_)
+        | recordings::Error::Damaged(..)
+        | recordings::Error::TooLong(_)
+        | recordings::Error::NoKey(..)
+        | recordings::Error::Newer(..) => "failed",
+    }
+}
