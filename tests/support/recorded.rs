@@ -27,6 +27,8 @@ const ASTRAY: i64 = RATE as i64 / 50;
 const AROUND: i64 = 4 * ASTRAY;
 /// What is less loud isn't looked for: the mean of its samples without their signs.
 const QUIET: u64 = 300;
+/// It is looked for by one sample of so many, and compared by all.
+const FEW: usize = 16;
 /// How like what was said what is found has to be.
 const ALIKE: f64 = 0.99;
 
@@ -180,7 +182,7 @@ impl Recorded {
             return false;
         }
         // First roughly, by few of its samples.
-        let few = |samples: &[i16]| -> Vec<i16> { samples.iter().step_by(7).copied().collect() };
+        let few = |samples: &[i16]| -> Vec<i16> { samples.iter().step_by(FEW).copied().collect() };
         let rough = few(heard);
         let best = (-AROUND..=AROUND)
             .map(|astray| (astray, correlation(&rough, &few(at(astray)))))
@@ -197,11 +199,16 @@ impl Recorded {
 
     /// So it is in both channels at these seconds; their sides began to speak then.
     #[track_caller]
-    pub fn both_lie_right(&self, said: &Said, seconds: std::ops::Range<usize>, began: [SystemTime; 2]) {
+    pub fn both_lie_right(
+        &self,
+        said: &Said,
+        seconds: impl Iterator<Item = usize> + Clone,
+        began: [SystemTime; 2],
+    ) {
         for (channel, began) in began.into_iter().enumerate() {
             let judged = seconds.clone();
             let judged = judged.filter(|second| self.lies_right(said, channel, *second, began));
-            assert!(judged.count() > 0, "{seconds:?} of {}", self.seconds());
+            assert!(judged.count() > 0, "something is said in these seconds");
         }
     }
 }
