@@ -598,6 +598,8 @@ pub const AUDIT_TEXT_CHARS_MAX: usize = 200;
 
 /// Bytes between a media thread and the recorder: more than half a second of 500 recorded calls.
 pub const RECORDING_RING_BYTES: usize = 8 << 20;
+/// Bytes of packets that are kept while a recording of the process before is opened: three seconds of a call.
+pub const RECORDING_OPENING_BYTES: usize = 64 << 10;
 /// Bytes of recordings that wait for the disk; what comes beyond is left out, and marked.
 pub const RECORDING_WAITING_BYTES_MAX: usize = 64 << 20;
 /// Orders that wait for the recorder. No recording begins while half of them do, so that those that are open can end.

@@ -121,13 +121,20 @@ pub enum Report {
         /// Why.
         why: Fault,
     },
+    /// One that was said to be lost is kept after all.
+    Saved {
+        /// The recording.
+        recording: Id,
+    },
 }
 
 impl Report {
     /// The recording.
     pub const fn recording(&self) -> Id {
         match self {
-            Self::Gap { recording, .. } | Self::Lost { recording, .. } => *recording,
+            Self::Gap { recording, .. } | Self::Lost { recording, .. } | Self::Saved { recording } => {
+                *recording
+            }
         }
     }
 }
@@ -288,6 +295,13 @@ impl Course {
         let (fault, loss) = match report {
             Report::Gap { why, .. } => (*why, Loss::Some),
             Report::Lost { why, .. } => (*why, Loss::All),
+            Report::Saved { .. } => {
+                // What it waited for was in its way.
+                if let Some((_, loss)) = &mut self.fault {
+                    *loss = Loss::Some;
+                }
+                return;
+            }
         };
         match (self.fault, loss) {
             (None, _) | (Some((_, Loss::Some)), Loss::All) => self.fault = Some((fault, loss)),

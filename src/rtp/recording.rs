@@ -226,12 +226,14 @@ impl Stereo {
         let frames = match self.length {
             Some(length) => (length - from).min(second),
             None => {
-                for track in &mut self.tracks {
-                    track.advance(now, &mut self.sheet);
-                }
                 // One that runs behind its clock may still be written so much earlier.
                 let settled = self.sheet.sample(now) - self.sheet.samples(RECORDING_LATE_MAX + ASTRAY_MAX);
-                if settled < from + second {
+                let is_given = settled >= from + second;
+                let closes = is_given.then(|| self.sheet.us(from + second));
+                for track in &mut self.tracks {
+                    track.advance(now, closes, &mut self.sheet);
+                }
+                if !is_given {
                     return None;
                 }
                 second
@@ -306,6 +308,12 @@ impl Sheet {
         us.saturating_sub(micros(self.begun))
             .saturating_mul(i64::from(self.rate.hz()))
             .div_euclid(1_000_000)
+    }
+
+    /// When that sample is heard, in microseconds since the start of the process.
+    fn us(&self, sample: i64) -> i64 {
+        let since = sample.saturating_mul(1_000_000) / i64::from(self.rate.hz());
+        micros(self.begun).saturating_add(since)
     }
 
     fn samples(&self, time: Duration) -> i64 {

@@ -238,17 +238,26 @@ impl Server {
     /// Starts it again with `data` on an empty disk of its own of that size, which is gone when this is dropped;
     /// returns whether the system lets us.
     pub fn launch_on_a_disk_of(&mut self, size: &str) -> bool {
+        let Some(data) = self.launch_with_a_disk(size, "data") else {
+            return false;
+        };
+        self.data = data;
+        true
+    }
+
+    /// The same with that folder alone: where others see it. `None`: the system grants none.
+    pub fn launch_with_a_disk(&mut self, size: &str, folder: &str) -> Option<PathBuf> {
         let namespace = ["--user", "--map-root-user", "--mount"];
         let tried = Command::new("unshare")
             .args(namespace)
             .args(["mount", "-t", "tmpfs", "none", "/mnt"])
             .output();
         if !tried.is_ok_and(|output| output.status.success()) {
-            return false;
+            return None;
         }
         let mut holder = Command::new("unshare");
         holder.args(namespace).args(["sh", "-c"]).arg(format!(
-            "mount -t tmpfs -o size={size},mode=0700 none data && echo mounted && exec cat >&2"
+            "mount -t tmpfs -o size={size},mode=0700 none {folder} && echo mounted && exec cat >&2"
         ));
         // It reads until this process, its only writer, is gone, however that ends.
         let mut holder = holder
@@ -262,13 +271,17 @@ impl Server {
         out.read_line(&mut said).expect("text");
         assert_eq!(said, "mounted\n", "a disk could be mounted just now");
         let pid = holder.id();
-        self.data = PathBuf::from(format!(
-            "/proc/{pid}/root{}",
-            self.dir.path().join("data").display()
-        ));
+        let folder = self.dir.path().join(folder);
         self.disk = Some(holder);
         self.launch();
-        true
+        Some(PathBuf::from(format!("/proc/{pid}/root{}", folder.display())))
+    }
+
+    /// Adds to its conf, which it reads at the next start.
+    pub fn add_to_conf(&self, text: &str) {
+        let conf = self.dir.path().join("umbra.toml");
+        let before = fs::read_to_string(&conf).expect("its conf");
+        write(&conf, &format!("{before}{text}"));
     }
 
     /// Its data, also if they lie on a disk of their own.
@@ -278,15 +291,7 @@ impl Server {
 
     /// Takes whatever room is left on its disk, by a file whose path is returned.
     pub fn fill_disk(&self) -> PathBuf {
-        let path = (0..)
-            .map(|n| self.data.join(format!("filler-{n}")))
-            .find(|path| !path.exists())
-            .expect("few fillers");
-        let mut file = File::create(&path).expect("a file");
-        for size in [1 << 20, 4_096, 1] {
-            while file.write_all(&vec![0x55; size]).is_ok() {}
-        }
-        path
+        fill(&self.data)
     }
 
     /// Bytes that are kept for a start on a full disk.
@@ -446,6 +451,19 @@ fn spawn(mut command: Command, dir: &Path) -> Child {
         .stderr(out)
         .spawn()
         .expect("the server's binary runs")
+}
+
+/// Takes whatever room is left on the disk of that folder, by a file in it whose path is returned.
+pub fn fill(folder: &Path) -> PathBuf {
+    let path = (0..)
+        .map(|n| folder.join(format!("filler-{n}")))
+        .find(|path| !path.exists())
+        .expect("few fillers");
+    let mut file = File::create(&path).expect("a file");
+    for size in [1 << 20, 4_096, 1] {
+        while file.write_all(&vec![0x55; size]).is_ok() {}
+    }
+    path
 }
 
 /// An address on `ip` that was free a moment ago.

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
+use umbra::rtp::g711::Law;
+
 use super::server::{A, B, CALLEE, CARRIER, PATIENCE, X};
 
 const PACE: Duration = Duration::from_millis(20);
@@ -67,12 +69,24 @@ pub struct Talk {
     invite: String,
     /// Where the server is to the callee's phone.
     from: SocketAddr,
+    /// Where both speak, and listen.
+    rtp: Option<[SocketAddr; 2]>,
     a: Voice,
     b: Voice,
 }
 
+/// How a side sends what it says.
+#[derive(Clone, Copy)]
+struct Manner {
+    ssrc: u32,
+    law: Law,
+    /// What its sequence numbers and timestamps begin with.
+    first: (u16, u32),
+}
+
 /// One side's RTP.
 struct Voice {
+    manner: Arc<Mutex<Manner>>,
     heard: Arc<Heard>,
     sent: Arc<AtomicU64>,
     /// When it began to speak.
@@ -88,6 +102,10 @@ struct Heard {
     /// The longest time between two packets.
     gap: Mutex<Duration>,
     ssrcs: Mutex<Vec<u32>>,
+    /// The SSRC and the sequence number of the last one.
+    newest: Mutex<Option<(u32, u16)>>,
+    /// Packets that lacked between two of a stream.
+    lacking: AtomicU64,
 }
 
 impl Talk {
@@ -103,6 +121,7 @@ impl Talk {
             to_tag: String::new(),
             invite: String::new(),
             from: server,
+            rtp: None,
             a: Voice::silent(),
             b: Voice::silent(),
         }
@@ -119,16 +138,17 @@ impl Talk {
         talk.x = x;
         let rtp = [CARRIER, CALLEE].map(|ip| UdpSocket::bind((ip, 0)).expect("a port"));
         let [a_rtp, b_rtp] = rtp.each_ref().map(|rtp| rtp.local_addr().expect("bound"));
-        talk.request("INVITE", 1, &sdp(a_rtp));
+        talk.request("INVITE", 1, &sdp(a_rtp, 1, Law::A));
         let (invite, from) = hear(&talk.callee.sip, "INVITE ");
         (talk.invite, talk.from) = (invite, from);
-        talk.answer(&talk.invite, "200 OK", &sdp(b_rtp));
+        talk.answer(&talk.invite, "200 OK", &sdp(b_rtp, 1, Law::A));
         let (answer, _) = hear(&talk.sip, "SIP/2.0 200");
         talk.to_tag = tag(&answer, "To:");
         talk.request("ACK", 1, "");
         hear(&talk.callee.sip, "ACK ");
         let [a_socket, b_socket] = rtp;
         let [a_words, b_words] = words;
+        talk.rtp = Some([a_rtp, b_rtp]);
         talk.a = Voice::start(a_socket, media_of(&answer), 1 + 2 * n, a_words);
         talk.b = Voice::start(b_socket, media_of(&talk.invite), 2 + 2 * n, b_words);
         talk.both_hear();
@@ -139,7 +159,7 @@ impl Talk {
     pub fn ringing(server: SocketAddr, callee: Callee, n: u32) -> Self {
         let mut talk = Self::of(server, callee, n);
         let ear = UdpSocket::bind((CARRIER, 0)).expect("a port");
-        talk.request("INVITE", 1, &sdp(ear.local_addr().expect("bound")));
+        talk.request("INVITE", 1, &sdp(ear.local_addr().expect("bound"), 1, Law::A));
         (talk.invite, talk.from) = hear(&talk.callee.sip, "INVITE ");
         talk.answer(&talk.invite, "180 Ringing", "");
         hear(&talk.sip, "SIP/2.0 180");
@@ -150,7 +170,7 @@ impl Talk {
     pub fn refused(server: SocketAddr, n: u32) -> u16 {
         let talk = Self::of(server, Callee::new(), n);
         let ear = UdpSocket::bind((CARRIER, 0)).expect("a port");
-        talk.request("INVITE", 1, &sdp(ear.local_addr().expect("bound")));
+        talk.request("INVITE", 1, &sdp(ear.local_addr().expect("bound"), 1, Law::A));
         talk.final_status()
     }
 
@@ -197,6 +217,37 @@ impl Talk {
         [&self.a, &self.b].map(|voice| voice.heard.ssrcs.lock().expect("whole").len())
     }
 
+    /// How many packets neither side has heard that lay between two that it heard.
+    pub fn lacking(&self) -> u64 {
+        [&self.a, &self.b]
+            .map(|voice| voice.heard.lacking.load(Ordering::Relaxed))
+            .iter()
+            .sum()
+    }
+
+    /// Both sides go on as other sources, with numbers and times of their own.
+    pub fn are_others(&self) {
+        for voice in [&self.a, &self.b] {
+            let mut manner = voice.manner.lock().expect("whole");
+            let (seq, timestamp) = manner.first;
+            manner.ssrc = manner.ssrc.wrapping_add(0x5000_0000);
+            manner.first = (seq.wrapping_add(31_000), timestamp.wrapping_add(3_000_000_000));
+        }
+    }
+
+    /// A wants another law by a re-INVITE, the server asks B, and both speak by it.
+    pub fn changes_to(&self, law: Law) {
+        let [a, b] = self.rtp.expect("they talk");
+        self.request("INVITE", 2, &sdp(a, 2, law));
+        let (invite, _) = hear(&self.callee.sip, "INVITE ");
+        self.answer(&invite, "200 OK", &sdp(b, 2, law));
+        hear(&self.callee.sip, "ACK ");
+        self.b.manner.lock().expect("whole").law = law;
+        hear(&self.sip, "SIP/2.0 200");
+        self.request("ACK", 2, "");
+        self.a.manner.lock().expect("whole").law = law;
+    }
+
     /// When each side began to speak.
     pub fn began(&self) -> [SystemTime; 2] {
         [&self.a, &self.b].map(|voice| voice.began.expect("it speaks"))
@@ -216,7 +267,7 @@ impl Talk {
 
     /// A says BYE, and waits for nothing.
     pub fn hang_up(&self) {
-        self.request("BYE", 2, "");
+        self.request("BYE", 3, "");
     }
 
     /// The rest of [`Talk::end`].
@@ -244,7 +295,7 @@ impl Talk {
             format!(";tag={to}")
         };
         let text = format!(
-            "{method} sip:{x}@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{id}{method};rport\r\n\
+            "{method} sip:{x}@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{id}{method}{cseq};rport\r\n\
              From: <sip:{A}@{here}>;tag=a{id}\r\nTo: <sip:{x}@{server}>{to}\r\nCall-ID: {id}\r\nCSeq: {cseq} {method}\r\n\
              Contact: <sip:{A}@{here}>\r\nMax-Forwards: 70\r\nContent-Type: application/sdp\r\n\
              Content-Length: {}\r\n\r\n{body}",
@@ -262,7 +313,13 @@ impl Talk {
 
 impl Voice {
     fn silent() -> Self {
+        let manner = Manner {
+            ssrc: 0,
+            law: Law::A,
+            first: (0, 0),
+        };
         Self {
+            manner: Arc::new(Mutex::new(manner)),
             heard: Arc::default(),
             sent: Arc::default(),
             began: None,
@@ -275,14 +332,14 @@ impl Voice {
     fn start(socket: UdpSocket, there: SocketAddr, ssrc: u32, words: Words) -> Self {
         socket.set_read_timeout(Some(PACE)).expect("not zero");
         let mut voice = Self::silent();
+        voice.manner.lock().expect("whole").ssrc = ssrc;
+        let manner = voice.manner.clone();
         let (mouth, stop) = (socket.try_clone().expect("the same"), voice.stop.clone());
         let sent = voice.sent.clone();
         voice.began = Some(SystemTime::now());
         let began = Instant::now();
         voice.threads.push(thread::spawn(move || {
             let mut packet = [0; 12 + FRAME];
-            packet[..2].copy_from_slice(&[0x80, 8]);
-            packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
             for n in 0_u32.. {
                 if stop.load(Ordering::Relaxed) {
                     return;
@@ -293,9 +350,17 @@ impl Voice {
                     .chunks_exact(FRAME)
                     .cycle()
                     .nth(n as usize % (words.len() / FRAME));
+                let Manner { ssrc, law, first } = *manner.lock().expect("whole");
+                packet[..2].copy_from_slice(&[0x80, law.payload()]);
+                packet[2..4].copy_from_slice(&(n as u16).wrapping_add(first.0).to_be_bytes());
+                packet[4..8].copy_from_slice(&n.wrapping_mul(160).wrapping_add(first.1).to_be_bytes());
+                packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
                 packet[12..].copy_from_slice(frame.expect("they say something"));
-                packet[2..4].copy_from_slice(&(n as u16).to_be_bytes());
-                packet[4..8].copy_from_slice(&(n.wrapping_mul(160)).to_be_bytes());
+                if law != Law::A {
+                    for code in &mut packet[12..] {
+                        *code = law.encode(Law::A.decode(*code));
+                    }
+                }
                 // Nobody may be there just now.
                 let _ = mouth.send_to(&packet, there);
                 sent.fetch_add(1, Ordering::Relaxed);
@@ -330,6 +395,13 @@ impl Heard {
         if !ssrcs.contains(&ssrc) {
             ssrcs.push(ssrc);
         }
+        let seq = u16::from_be_bytes([packet[2], packet[3]]);
+        let newest = self.newest.lock().expect("whole").replace((ssrc, seq));
+        let further = newest
+            .filter(|(of, _)| *of == ssrc)
+            .map_or(1, |(_, newest)| seq.wrapping_sub(newest));
+        self.lacking
+            .fetch_add(u64::from(further.saturating_sub(1)), Ordering::Relaxed);
         self.packets.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -343,9 +415,12 @@ impl Drop for Voice {
     }
 }
 
-fn sdp(rtp: SocketAddr) -> String {
-    let (ip, port) = (rtp.ip(), rtp.port());
-    format!("v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8\r\n")
+/// A party's description, of that version.
+fn sdp(rtp: SocketAddr, version: u32, law: Law) -> String {
+    let (ip, port, number) = (rtp.ip(), rtp.port(), law.payload());
+    format!(
+        "v=0\r\no=- 1 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {number}\r\n"
+    )
 }
 
 /// Where a message's description wants the audio.

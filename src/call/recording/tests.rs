@@ -42,6 +42,20 @@ fn the_first_gap_is_named_but_that_all_is_lost_goes_before_it() {
 }
 
 #[test]
+fn one_that_was_lost_and_is_kept_after_all_has_a_gap() {
+    let mut course = Course::begin(at(0));
+    course.hear(&Report::Saved { recording: CALL });
+    assert_eq!(course.fate(), Fate::Kept, "it wasn't lost");
+    course.hear(&Report::Lost {
+        recording: CALL,
+        why: Fault::DiskFull,
+    });
+    course.hear(&Report::Saved { recording: CALL });
+    assert_eq!(course.fate(), Fate::Gaps(Fault::DiskFull));
+    assert_eq!(course.record(CALL, at(9).at).id, Some(CALL));
+}
+
+#[test]
 fn pauses_add_up_and_a_second_one_within_the_first_is_none() {
     let mut course = Course::begin(at(0));
     assert!(!course.control(at(500), Control::Resume), "it isn't paused");

@@ -1,11 +1,15 @@
 //! Listening: orders and packets become recordings in the making, and these give pieces of a second for the scribe.
 
+mod opening;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+
+use opening::{Opening, Turn};
 
 use super::jobs::{Content, Ending, Job, News, Piece, Start};
 use super::marks::{of_audio, of_dump};
@@ -70,10 +74,8 @@ struct Open {
 enum Stage {
     Audio(Box<Stereo>),
     Dump(Box<Dump>, Span),
-    /// The scribe looks for what a process before left; what is heard meanwhile is a part of the gap.
-    Opening {
-        is_paused: bool,
-    },
+    /// The scribe looks for what a process before left.
+    Opening(Opening),
 }
 
 /// Where a dump began, and where it ended.
@@ -141,7 +143,7 @@ impl Ear {
     /// Obeys, listens, and gives out the seconds that are whole.
     pub(super) fn round(&mut self, now: Now) {
         while let Ok(news) = self.news.try_recv() {
-            self.take_news(&news);
+            self.take_news(&news, now.at);
         }
         self.take_orders();
         let mut rings = std::mem::take(&mut self.rings);
@@ -169,8 +171,8 @@ impl Ear {
     fn take_orders(&mut self) {
         while let Ok(Ordered { shard, now, order }) = self.orders.try_recv() {
             match order {
-                Order::Begin(begin) => self.begin(shard, &begin),
-                Order::GoOn(begin) => self.go_on(shard, &begin),
+                Order::Begin(begin) => self.begin(shard, now, &begin),
+                Order::GoOn(begin) => self.go_on(shard, now, &begin),
                 Order::Pause(id, at) => self.put(id, moment(now, at), Late::Pause),
                 Order::Resume(id, at) => self.put(id, moment(now, at), Late::Resume),
                 Order::End(id, at) => self.put(id, moment(now, at), Late::End),
@@ -181,7 +183,7 @@ impl Ear {
         }
     }
 
-    fn begin(&mut self, shard: usize, begin: &Begin) {
+    fn begin(&mut self, shard: usize, now: Now, begin: &Begin) {
         let rate = match begin.sounds {
             Sound::Wide => Rate::Wide,
             Sound::Narrow | Sound::Unread => Rate::Narrow,
@@ -197,17 +199,17 @@ impl Ear {
                 Stage::Dump(Box::new(Dump::new(begin.at, begin.began)), span)
             }
         };
-        let start = self.start(shard, begin, rate);
+        let start = self.start(shard, now, begin, rate);
         self.add(begin.recording, shard, stage, Job::Begin(start));
     }
 
-    fn go_on(&mut self, shard: usize, begin: &Begin) {
-        let stage = Stage::Opening { is_paused: false };
-        let start = self.start(shard, begin, Rate::Narrow);
+    fn go_on(&mut self, shard: usize, now: Now, begin: &Begin) {
+        let stage = Stage::Opening(Opening::default());
+        let start = self.start(shard, now, begin, Rate::Narrow);
         self.add(begin.recording, shard, stage, Job::GoOn(start));
     }
 
-    fn start(&self, shard: usize, begin: &Begin, rate: Rate) -> Box<Start> {
+    fn start(&self, shard: usize, heard_from: Now, begin: &Begin, rate: Rate) -> Box<Start> {
         let (audio, rate_hz) = match begin.sounds {
             Sound::Narrow | Sound::Wide => (Audio::Wav, rate.hz()),
             Sound::Unread => (Audio::Rtpdump, DUMP_RATE_HZ),
@@ -224,7 +226,11 @@ impl Ear {
             rate_hz,
             key: settings.sealing.of(&begin.account).cloned(),
         };
-        Box::new(Start { shard, begin })
+        Box::new(Start {
+            shard,
+            heard_from,
+            begin,
+        })
     }
 
     fn add(&mut self, id: Id, shard: usize, stage: Stage, job: Job) {
@@ -254,7 +260,7 @@ impl Ear {
             return;
         };
         match late {
-            Late::Resume if open.late.is_empty() => open.resume(now.at),
+            Late::Resume if open.late.is_empty() => open.stage.obey(Turn::Resume(now.at)),
             Late::Resume | Late::Pause | Late::End | Late::Drop => {
                 open.late.push((now, late));
                 self.late.push(id);
@@ -268,8 +274,8 @@ impl Ear {
         };
         for (now, late) in std::mem::take(&mut open.late) {
             match late {
-                Late::Pause => open.pause(now.at),
-                Late::Resume => open.resume(now.at),
+                Late::Pause => open.stage.obey(Turn::Pause(now.at)),
+                Late::Resume => open.stage.obey(Turn::Resume(now.at)),
                 Late::End => {
                     self.out.give_rest(id, open, now.at);
                     let ending = Ending {
@@ -295,15 +301,13 @@ impl Ear {
             // Its begin was ordered before its tap.
             self.take_orders();
         }
-        match self.open.get_mut(&id).map(|open| &mut open.stage) {
-            Some(Stage::Audio(stereo)) => stereo.hear(heard),
-            Some(Stage::Dump(dump, _)) => dump.hear(heard),
-            // Behind its end, or refused.
-            Some(Stage::Opening { .. }) | None => {}
+        // What isn't there is behind its end, or was refused.
+        if let Some(open) = self.open.get_mut(&id) {
+            open.stage.hear(heard);
         }
     }
 
-    fn take_news(&mut self, news: &News) {
+    fn take_news(&mut self, news: &News, now: Instant) {
         match *news {
             News::Over(id) => {
                 self.open.remove(&id);
@@ -320,8 +324,14 @@ impl Ear {
                 let Some(open) = self.open.get_mut(&recording) else {
                     return;
                 };
-                let Stage::Opening { is_paused } = open.stage else {
+                let Stage::Opening(opening) = &mut open.stage else {
                     return;
+                };
+                let opening = std::mem::take(opening);
+                // What there was no room for is left out as a whole.
+                let (at, from) = match opening.is_whole() {
+                    true => (at, from),
+                    false => (now, from.saturating_add(samples(now - at, rate_hz))),
                 };
                 open.until = from;
                 open.stage = match audio {
@@ -346,12 +356,13 @@ impl Ear {
                         Stage::Dump(Box::new(dump), span)
                     }
                 };
-                if is_paused || paused {
-                    open.pause(at);
+                if paused {
+                    open.stage.obey(Turn::Pause(at));
+                    if !opening.begins_paused(at) {
+                        open.stage.obey(Turn::Resume(at));
+                    }
                 }
-                if paused && !is_paused {
-                    open.resume(at);
-                }
+                opening.replay(&mut open.stage);
             }
         }
     }
@@ -365,23 +376,27 @@ impl Ear {
     }
 }
 
+impl Stage {
+    fn hear(&mut self, heard: &Heard<'_>) {
+        match self {
+            Self::Audio(stereo) => stereo.hear(heard),
+            Self::Dump(dump, _) => dump.hear(heard),
+            Self::Opening(opening) => opening.hear(heard),
+        }
+    }
+
+    fn obey(&mut self, turn: Turn) {
+        match (self, turn) {
+            (Self::Audio(stereo), Turn::Pause(at)) => stereo.pause(at),
+            (Self::Audio(stereo), Turn::Resume(at)) => stereo.resume(at),
+            (Self::Dump(dump, _), Turn::Pause(at)) => dump.pause(at),
+            (Self::Dump(dump, _), Turn::Resume(at)) => dump.resume(at),
+            (Self::Opening(opening), turn) => opening.obey(turn),
+        }
+    }
+}
+
 impl Open {
-    fn pause(&mut self, at: Instant) {
-        match &mut self.stage {
-            Stage::Audio(stereo) => stereo.pause(at),
-            Stage::Dump(dump, _) => dump.pause(at),
-            Stage::Opening { is_paused } => *is_paused = true,
-        }
-    }
-
-    fn resume(&mut self, at: Instant) {
-        match &mut self.stage {
-            Stage::Audio(stereo) => stereo.resume(at),
-            Stage::Dump(dump, _) => dump.resume(at),
-            Stage::Opening { is_paused } => *is_paused = false,
-        }
-    }
-
     fn end(&mut self, at: Instant) {
         match &mut self.stage {
             Stage::Audio(stereo) => stereo.end(at),
@@ -390,7 +405,7 @@ impl Open {
                 let ms = u64::try_from((at - span.begun).as_millis()).unwrap_or(u64::MAX);
                 span.end_ms = Some(span.before_ms.saturating_add(ms));
             }
-            Stage::Opening { .. } => {}
+            Stage::Opening(_) => {}
         }
     }
 
@@ -399,7 +414,7 @@ impl Open {
         match &mut self.stage {
             Stage::Audio(stereo) => stereo.poll(at).map(|block| of_block(block, lost)),
             Stage::Dump(dump, span) => dump.poll(at).map(|piece| of_piece(piece, *span)),
-            Stage::Opening { .. } => None,
+            Stage::Opening(_) => None,
         }
     }
 }
@@ -468,6 +483,12 @@ impl Out {
     fn report_gap(&self, recording: Id, shard: usize, why: Fault) {
         self.shared.report(shard, Report::Gap { recording, why });
     }
+}
+
+/// Samples of that time.
+fn samples(time: Duration, rate_hz: u32) -> u64 {
+    let samples = time.as_micros().saturating_mul(rate_hz.into()) / 1_000_000;
+    u64::try_from(samples).unwrap_or(u64::MAX)
 }
 
 /// A moment that isn't later than `now`, by both clocks.

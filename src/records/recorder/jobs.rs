@@ -1,7 +1,7 @@
 //! What the ear has the scribe do.
 
 use crate::base::id::Id;
-use crate::base::time::{Instant, Wall};
+use crate::base::time::{Instant, Now, Wall};
 use crate::records::recordings::Error;
 use crate::records::recordings::chain::{Audio, Mark, Sha, fold};
 use crate::records::recordings::pen::{self, Block, Packets, Pen};
@@ -23,9 +23,11 @@ pub(super) enum Job {
     Leave,
 }
 
-/// A recording that begins, and whose it is.
+/// A recording that begins, or goes on, and whose it is.
 pub(super) struct Start {
     pub(super) shard: usize,
+    /// From when on it is heard.
+    pub(super) heard_from: Now,
     pub(super) begin: pen::Begin,
 }
 

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::Shared;
 use super::jobs::{Ending, Job, Kept, News, Piece, Start};
 use crate::base::id::Id;
+use crate::base::time::{Now, Wall};
 use crate::call::recording::{Fault, Report};
 use crate::records::archive;
 use crate::records::folder;
@@ -30,14 +31,15 @@ pub(super) struct Scribe {
 struct Sheet {
     shard: usize,
     begin: pen::Begin,
+    heard_from: Now,
     stage: Stage,
     /// What waits for the disk.
     held: VecDeque<Piece>,
     ending: Option<Ending>,
     /// The disk has refused, and it isn't known that it takes again.
     is_stuck: bool,
-    /// That something is missing was reported.
-    is_told: bool,
+    /// When it was reported that something is missing.
+    told: Option<Wall>,
 }
 
 enum Stage {
@@ -97,7 +99,12 @@ impl Scribe {
                 None => self.shared.status.waited(piece.weight()),
             },
             Job::End(id, ending) => {
-                if let Some(sheet) = self.sheets.get_mut(&id) {
+                let Some(sheet) = self.sheets.get_mut(&id) else {
+                    return true;
+                };
+                if sheet.is_lost_by(ending.ended) {
+                    self.close(id);
+                } else {
                     sheet.ending = Some(ending);
                     self.work(id);
                 }
@@ -124,11 +131,12 @@ impl Scribe {
         let sheet = Sheet {
             shard: start.shard,
             begin: start.begin,
+            heard_from: start.heard_from,
             stage,
             held: VecDeque::new(),
             ending: None,
             is_stuck: false,
-            is_told: false,
+            told: None,
         };
         self.sheets.insert(id, sheet);
         self.work(id);
@@ -187,9 +195,11 @@ impl Scribe {
             return;
         };
         self.refused(id, &error);
+        let now = self.shared.now().wall;
         if let Some(sheet) = self.sheets.get_mut(&id)
-            && !std::mem::replace(&mut sheet.is_told, true)
+            && sheet.told.is_none()
         {
+            sheet.told = Some(now);
             let (recording, why) = (id, fault_of(&error));
             let report = match sheet.stage {
                 Stage::Begins => Report::Lost { recording, why },
@@ -203,7 +213,12 @@ impl Scribe {
         let Some(sheet) = self.sheets.get_mut(&id) else {
             return Ok(());
         };
-        let far = sheet.work(&self.shared, &self.news)?;
+        let was_lost = sheet.lost().is_some();
+        let outcome = sheet.work(&self.shared, &self.news);
+        if was_lost && sheet.lost().is_none() {
+            self.shared.report(sheet.shard, Report::Saved { recording: id });
+        }
+        let far = outcome?;
         sheet.is_stuck = false;
         if let Far::Over(ended) = far {
             let call = sheet.begin.call;
@@ -285,6 +300,19 @@ impl Scribe {
 }
 
 impl Sheet {
+    /// When it was reported as lost, if it still is.
+    fn lost(&self) -> Option<Wall> {
+        match self.stage {
+            Stage::Begins => self.told,
+            Stage::GoesOn | Stage::Open(_) => None,
+        }
+    }
+
+    /// Whether the record of its call, which was over then, says that there is none of it.
+    fn is_lost_by(&self, ended: Wall) -> bool {
+        self.lost().is_some_and(|told| ended.since(told) > TURN)
+    }
+
     /// Does all that is to be done, as far as the disk goes along.
     fn work(&mut self, shared: &Shared, news: &Sender<News>) -> Result<Far, Error> {
         let config = &shared.settings.config;
@@ -292,7 +320,8 @@ impl Sheet {
             Stage::Open(_) => None,
             Stage::Begins => Some(Box::new(Pen::begin(&config.dir, &self.begin)?)),
             Stage::GoesOn => {
-                let now = shared.now();
+                // However long it takes to find its files: what is heard meanwhile is kept.
+                let now = self.heard_from;
                 let keys = shared.settings.sealing.keys();
                 match Pen::go_on(&config.dir, &self.begin, keys, now.wall)? {
                     GoneOn::Goes {

@@ -56,6 +56,7 @@ impl Status {
         let count = match report {
             Report::Gap { .. } => &self.gaps,
             Report::Lost { .. } => &self.lost,
+            Report::Saved { .. } => return,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }

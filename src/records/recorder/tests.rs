@@ -14,8 +14,7 @@ use crate::call::recording::{Begin, Sound};
 use crate::records::archive;
 use crate::records::audit::Audit;
 use crate::records::recordings::Place;
-use crate::records::recordings::chain::{Cipher, Mark, Unwritten, What};
-use crate::records::recordings::disk::fault;
+use crate::records::recordings::chain::{Cipher, Mark, What};
 use crate::records::recordings::index::{Index, State};
 use crate::records::recordings::read::Reader;
 use crate::records::recordings::seal::Keys;
@@ -26,7 +25,9 @@ use crate::rtp::recording::dump;
 use crate::rtp::tap::{Channel, Heard, Producer, Tap, Taps as _, ring};
 use crate::rtp::wav;
 
+mod disk;
 mod known;
+mod opening;
 
 const ROUND: Duration = Duration::from_millis(20);
 const PACKET: usize = 160;
@@ -73,6 +74,8 @@ struct Stage {
     clock: Arc<AtomicU64>,
     told: Arc<Mutex<Vec<Report>>>,
     rounds: u32,
+    /// What it is to do lies there.
+    scribe_sleeps: bool,
     /// Who speaks, and what is heard of it in each packet.
     speaking: Vec<(Tap, Option<Coding>, [u8; PACKET])>,
 }
@@ -120,6 +123,7 @@ impl Stage {
             clock,
             told,
             rounds: 0,
+            scribe_sleeps: false,
             speaking: Vec::new(),
         }
     }
@@ -185,7 +189,9 @@ impl Stage {
             }
             self.clock.fetch_add(ROUND.as_millis() as u64, Ordering::Relaxed);
             self.ear.round(self.shared.now());
-            self.scribes();
+            if !self.scribe_sleeps {
+                self.scribes();
+            }
             if self.rounds.is_multiple_of(50) {
                 self.scribe.turn();
             }
@@ -376,62 +382,6 @@ fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
     );
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     assert!(index.get(id(1)).is_none() && index.get(id(2)).is_some());
-}
-
-#[test]
-fn what_a_full_disk_refuses_waits_and_is_written_when_there_is_room() {
-    let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
-    stage.speaks(1);
-    stage.run(seconds(2));
-    fault::set_room(Some(0));
-    stage.run(seconds(5));
-    let (recording, why) = (id(1), Fault::DiskFull);
-    assert_eq!(stage.told(), [Report::Gap { recording, why }]);
-    let said = stage.shared.status.trouble().expect("it is said");
-    assert!(said.contains("the disk is full"), "{said}");
-    fault::set_room(None);
-    stage.run(seconds(3));
-    stage.order(Order::End(id(1), stage.now().at));
-    stage.run(ROUND);
-    let (frames, _) = read(&stage.place(1));
-    assert!(both(&frames) > 79_000, "{}", both(&frames));
-    assert_eq!(is_whole(&stage.place(1)), Some(0));
-    assert_eq!(stage.shared.status.trouble(), None);
-}
-
-#[test]
-fn what_waits_for_a_full_disk_has_a_limit_and_what_is_left_out_is_a_gap_of_that_length() {
-    let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    stage.ear.out.waiting_max = 3 * 33_000;
-    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
-    stage.speaks(1);
-    stage.run(seconds(2));
-    fault::set_room(Some(0));
-    stage.run(seconds(8));
-    assert!(stage.shared.status.counts().waiting_bytes <= 3 * 33_000);
-    fault::set_room(None);
-    stage.run(seconds(4));
-    stage.order(Order::End(id(1), stage.now().at));
-    stage.run(ROUND);
-    let why = Fault::DiskFull;
-    let recording = id(1);
-    assert_eq!(stage.told()[0], Report::Gap { recording, why });
-    let (frames, marks) = read(&stage.place(1));
-    assert_eq!(is_whole(&stage.place(1)), Some(1));
-    let whats: Vec<What> = marks.iter().map(|mark| mark.what).collect();
-    let [What::NotWritten { samples, why }] = whats[..] else {
-        panic!("{whats:?}");
-    };
-    assert_eq!(why, Unwritten::Overload);
-    assert!(samples > 8_000 && samples % 8_000 == 0, "{samples}");
-    assert!(
-        both(&frames) + samples as usize > frames.len() - 300,
-        "{}",
-        both(&frames)
-    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::rtp::tap::Tap;
 use crate::rtp::tone::{Tone, share};
 
 mod astray;
+mod bursts;
 mod drift;
 mod hostile;
 mod pauses;

@@ -15,6 +15,8 @@ const DROPOUT_MAX: i64 = 3_000;
 const MISORDER_MAX: i64 = 100;
 /// How much earlier than any of late a packet may come, in microseconds: the way became shorter. More is a clock that jumped.
 const EARLY_MAX: i64 = 200_000;
+/// And how much earlier while nothing of a stream is laid: its first packets may have waited somewhere, and come at once.
+const EARLY_AT_FIRST_MAX: i64 = 1_000_000;
 /// How late one may come, in microseconds: more is a clock that jumped back, or a network that stood still.
 const LATE_MAX: i64 = RECORDING_LATE_MAX.as_micros() as i64;
 /// Within how many microseconds packets beside the stream must agree to be one.
@@ -46,7 +48,7 @@ pub(super) struct Track {
     aside: Option<Box<Aside>>,
     voice: Voice,
     slew: Slew,
-    /// The sample behind the last one that was written.
+    /// The sample behind the last one that was written; before all of them at first, when there is nothing to follow.
     cursor: i64,
     /// By how many samples what was written lately lies before its time, at the most.
     ahead: i64,
@@ -69,6 +71,8 @@ struct Stream {
     clock: SenderClock,
     /// The least delay when one was last known, in microseconds.
     delay: i64,
+    /// When its first packet came, in microseconds.
+    since: i64,
     queue: Queue,
     /// What follows what was laid last.
     next: Option<Next>,
@@ -119,6 +123,7 @@ impl Stream {
             ts: heard.timestamp.into(),
             clock: SenderClock::default(),
             delay: 0,
+            since: micros(heard.at),
             queue,
             next: None,
         }
@@ -160,8 +165,12 @@ impl Stream {
             Some(low) if !heard.is_event => place.delay.saturating_sub(low),
             Some(_) | None => 0,
         };
+        let early_max = match self.next {
+            None => EARLY_AT_FIRST_MAX,
+            Some(_) => EARLY_MAX,
+        };
         match (ahead <= 0, late) {
-            (_, late) if late < -EARLY_MAX => Fits::No,
+            (_, late) if late < -early_max => Fits::No,
             (true, _) => Fits::Straggler,
             (false, late) if late > LATE_MAX => Fits::Late,
             (false, _) => Fits::Newest,
@@ -222,7 +231,7 @@ impl Track {
             aside: None,
             voice: Voice::default(),
             slew: Slew::default(),
-            cursor: 0,
+            cursor: i64::MIN,
             ahead: 0,
             is_running: false,
             is_anew: false,
@@ -382,12 +391,17 @@ impl Track {
         }
     }
 
-    /// Lays what has waited long enough at `now`.
-    pub(super) fn advance(&mut self, now: Instant, sheet: &mut Sheet) {
+    /// Lays what has waited long enough at `now`: until those before it must have come, and until it is known by how much
+    /// the first ones of the stream were late. Before `closes`, in microseconds, nothing can be written any more after this.
+    pub(super) fn advance(&mut self, now: Instant, closes: Option<i64>, sheet: &mut Sheet) {
         let now = micros(now);
         let is_due = |stream: &Stream| {
-            let first = stream.queue.front();
-            first.is_some_and(|packet| stream.us(packet.ts).saturating_add(LATE_MAX) <= now)
+            let is_settled = stream.since.saturating_add(LATE_MAX) <= now;
+            stream.queue.front().is_some_and(|packet| {
+                let said = stream.us(packet.ts);
+                let is_late = is_settled && said.saturating_add(LATE_MAX) <= now;
+                is_late || closes.is_some_and(|closes| said < closes)
+            })
         };
         while self.stream.as_ref().is_some_and(is_due) {
             self.lay_first(sheet);

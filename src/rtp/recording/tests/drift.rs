@@ -16,10 +16,12 @@ fn sounds(s: f64) -> f64 {
     8_000.0 * (std::f64::consts::TAU * turns).sin()
 }
 
-/// A sender whose clock is `ppm` too fast, over a network that holds each packet up for 0–60 ms.
+/// A sender whose clock is `ppm` too fast, over a network that holds each packet up for 0–60 ms and loses some.
 struct Sender {
     channel: Channel,
     ppm: f64,
+    /// How many of a thousand are lost.
+    lost: u64,
     chance: Chance,
     /// The next packet, and when it was sent.
     seq: u64,
@@ -28,10 +30,11 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(channel: Channel, ppm: f64, seed: u64) -> Self {
+    fn new(channel: Channel, ppm: f64, lost: u64, seed: u64) -> Self {
         Self {
             channel,
             ppm,
+            lost,
             chance: Chance::from_number(seed),
             seq: 0,
             under_way: Vec::new(),
@@ -63,10 +66,12 @@ impl Sender {
             let at = BEGUN + Duration::from_micros((sent_s * 1e6) as u64 + jitter_us);
             let (seq, timestamp) = (self.seq as u16, (first as u32).wrapping_sub(1_000_000));
             let packet = Sent::audio(at, seq, timestamp, Coding::A, &codes);
-            self.under_way.push(Sent {
-                channel: self.channel,
-                ..packet
-            });
+            if self.lost == 0 || self.chance.bits() % 1_000 >= self.lost {
+                self.under_way.push(Sent {
+                    channel: self.channel,
+                    ..packet
+                });
+            }
             self.seq += 1;
         }
         let until = BEGUN + Duration::from_micros((until_s * 1e6) as u64);
@@ -97,12 +102,12 @@ fn found(side: &[i16], minute: usize) -> i64 {
 }
 
 #[test]
-fn both_sides_are_together_after_an_hour_of_drift_and_jitter() {
+fn both_sides_are_together_after_an_hour_of_drift_jitter_and_loss() {
     const MINUTES: usize = 60;
-    for (caller_ppm, callee_ppm) in [(200.0, -200.0), (-200.0, 200.0)] {
+    for (caller_ppm, callee_ppm, lost) in [(200.0, -200.0, 0), (-200.0, 200.0, 20)] {
         let mut senders = [
-            Sender::new(Channel::Caller, caller_ppm, 1),
-            Sender::new(Channel::Callee, callee_ppm, 2),
+            Sender::new(Channel::Caller, caller_ppm, lost, 1),
+            Sender::new(Channel::Callee, callee_ppm, lost, 2),
         ];
         let mut stereo = Stereo::new(Rate::Narrow, BEGUN);
         let mut played = Played::default();
@@ -117,7 +122,9 @@ fn both_sides_are_together_after_an_hour_of_drift_and_jitter() {
         }
         stereo.end(ms(MINUTES as u64 * 60_000));
         played.add_all(&mut stereo, ms(0));
-        assert_eq!(played.marks, []);
+        let is_lost = |what: &What| matches!(what, What::Lost { .. });
+        assert!(played.whats().iter().all(is_lost), "{:?}", played.marks);
+        assert_eq!(played.marks.is_empty(), lost == 0);
         // 3,600 s × 400 ppm would be 1,440 ms.
         for minute in 0..MINUTES {
             let (left, right) = (found(&played.left, minute), found(&played.right, minute));

@@ -1,0 +1,81 @@
+//! What is heard while the scribe looks for what a process before left: it waits until it is known where it belongs.
+
+use super::Stage;
+use crate::base::limits::{RECORDING_MARKS_MAX, RECORDING_OPENING_BYTES};
+use crate::base::time::Instant;
+use crate::rtp::tap::{Consumer, Heard, Producer, Taps as _, ring};
+
+/// A pause begins, or ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turn {
+    Pause(Instant),
+    Resume(Instant),
+}
+
+impl Turn {
+    const fn at(self) -> Instant {
+        match self {
+            Self::Pause(at) | Self::Resume(at) => at,
+        }
+    }
+}
+
+/// A recording that isn't found yet.
+pub(super) struct Opening {
+    into: Producer,
+    heard: Consumer,
+    turns: Vec<Turn>,
+    /// There were more turns than are kept.
+    is_overfull: bool,
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        let (into, heard) = ring(RECORDING_OPENING_BYTES);
+        Self {
+            into,
+            heard,
+            turns: Vec::new(),
+            is_overfull: false,
+        }
+    }
+}
+
+impl Opening {
+    pub(super) fn hear(&mut self, heard: &Heard<'_>) {
+        if !matches!(self.turns.last(), Some(Turn::Pause(_))) {
+            self.into.hear(heard);
+        }
+    }
+
+    pub(super) fn obey(&mut self, turn: Turn) {
+        if self.turns.len() >= RECORDING_MARKS_MAX {
+            // Of all of them only the last one counts.
+            self.is_overfull = true;
+            self.turns.clear();
+        }
+        self.turns.push(turn);
+    }
+
+    /// Whether all that was heard is here.
+    pub(super) fn is_whole(&self) -> bool {
+        self.heard.missed() == 0 && !self.is_overfull
+    }
+
+    /// Whether it is paused from its begin on, at `at`.
+    pub(super) fn begins_paused(&self, at: Instant) -> bool {
+        matches!(self.turns.first(), Some(Turn::Pause(from)) if *from <= at)
+    }
+
+    /// Tells all of it.
+    pub(super) fn replay(mut self, to: &mut Stage) {
+        let mut turns = self.turns.into_iter().peekable();
+        self.heard.take(|heard| {
+            while let Some(turn) = turns.next_if(|turn| turn.at() <= heard.at) {
+                to.obey(turn);
+            }
+            to.hear(heard);
+        });
+        turns.for_each(|turn| to.obey(turn));
+    }
+}
