@@ -6,7 +6,6 @@ mod server;
 #[path = "support/talk.rs"]
 mod talk;
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -40,9 +39,7 @@ fn recording(callee: &Callee) -> Server {
     server.done(&format!("bind axb --x {X} --a {A} --b {B} --record"));
     server.bind(CLASS_95, A, B, "--record");
     server.stop();
-    let conf = server.folder().join("umbra.toml");
-    let text = fs::read_to_string(&conf).expect("its conf");
-    fs::write(&conf, format!("{text}[recordings]\nenabled = true\n")).expect("there is room");
+    server.add_conf("[recordings]\nenabled = true\n");
     server.start_again();
     server
 }
