@@ -33,13 +33,14 @@ pub fn measure(length: Length) -> Vec<Row> {
     let rounds = length.choose(1, 7);
     let (long_s, round_s) = (length.choose(2.0, 60.0), length.choose(1.0, 5.0));
     let mut recorded = Talk::new(Line::recorded(calls as u16 + 100), calls);
-    let mut plain = Talk::new(Line::new(calls as u16 + 100), calls);
 
     let dir = recorded.line.server.data().join("recordings");
     let (talks, room) = (SystemTime::now(), files::room(&dir));
     let long = recorded.speak(calls, 0.0, long_s);
     let (falls_silent, room) = (SystemTime::now(), files::room(&dir) - room);
 
+    // Only now: who is silent for so long is taken for dead.
+    let mut plain = Talk::new(Line::new(calls as u16 + 100), calls);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         ours.push(recorded.speak(calls, WARM_S, round_s));
