@@ -3,8 +3,8 @@
 
 mod files;
 mod syscalls;
-pub mod tap;
 mod talk;
+pub mod tap;
 
 use std::time::SystemTime;
 
@@ -30,8 +30,8 @@ const COUNTED_CALLS: usize = 20;
 /// The rows.
 pub fn measure(length: Length) -> Vec<Row> {
     let calls = length.choose(50, CALLS);
-    let rounds = length.choose(1, 7);
-    let (long_s, round_s) = (length.choose(2.0, 60.0), length.choose(1.0, 5.0));
+    let rounds = length.choose(1, 15);
+    let (long_s, round_s) = (length.choose(2.0, 60.0), length.choose(1.0, 3.0));
     let mut recorded = Talk::new(Line::recorded(calls as u16 + 100), calls);
 
     let dir = recorded.line.server.data().join("recordings");
@@ -61,7 +61,12 @@ pub fn measure(length: Length) -> Vec<Row> {
 
     let mut rows = vec![cpu(&ours, &theirs, calls)];
     rows.extend(whole(&long, &written, calls));
-    rows.push(disk(room, &long, calls, syncs.map(|syncs| syncs.syncs() as f64 / seconds)));
+    rows.push(disk(
+        room,
+        &long,
+        calls,
+        syncs.map(|syncs| syncs.syncs() as f64 / seconds),
+    ));
     rows.push(Row {
         ours: format!("{} kB", short(kb - kb_plain)),
         ..Row::new(
@@ -70,12 +75,18 @@ pub fn measure(length: Length) -> Vec<Row> {
         )
     });
     rows.push(Row {
-        ours: media.as_ref().map_or("-".into(), |media| format!("{} waits", media.waits())),
-        floor: media.as_ref().map(|media| Floor::at_most(0.0, "waits", media.waits() as f64)),
+        ours: media
+            .as_ref()
+            .map_or("-".into(), |media| format!("{} waits", media.waits())),
+        floor: media
+            .as_ref()
+            .map(|media| Floor::at_most(0.0, "waits", media.waits() as f64)),
         ..Row::new(
             "The media thread's waits for the recorder",
             match &media {
-                Some(media) => format!("{COUNTED_CALLS} recorded calls for {seconds} s; its system calls: {media}"),
+                Some(media) => {
+                    format!("{COUNTED_CALLS} recorded calls for {seconds} s; its system calls: {media}")
+                }
                 None => "not counted: strace isn't here, or may not look".into(),
             },
         )
@@ -106,7 +117,9 @@ fn cpu(ours: &[Said], theirs: &[Said], calls: usize) -> Row {
         bare: rounds(theirs, &each).show("µs"),
         floor: Some(Floor::at_most(FLOOR, "×", ratio.median())),
         ratio: ratio.show("×"),
-        profile: Some("perf record -e cpu-clock -g -t (rec-ear, rec-pen), while `tests/bench/run recordings` runs"),
+        profile: Some(
+            "perf record -e cpu-clock -g -t (rec-ear, rec-pen), while `tests/bench/run recordings` runs",
+        ),
         ..Row::new(
             "CPU for a second of a recorded call",
             format!(
@@ -175,7 +188,10 @@ fn disk(room: u64, long: &Said, calls: usize, syncs: Option<f64>) -> Row {
     Row {
         ours: format!("{} MB", short(room as f64 / minutes / 1e6)),
         bare: format!("{} MB", short(f64::from(8_000 * 2 * 2 * 60) / 1e6)),
-        ratio: format!("{} ×", short(room as f64 / minutes / f64::from(8_000 * 2 * 2 * 60))),
+        ratio: format!(
+            "{} ×",
+            short(room as f64 / minutes / f64::from(8_000 * 2 * 2 * 60))
+        ),
         ..Row::new(
             "Disk for a minute of a recorded call",
             format!(

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-pub use crate::batch::{Ns, now};
 use crate::batch::{Inbox, Outbox, PACKET_BYTES};
+pub use crate::batch::{Ns, now};
 use crate::leg::Side;
 use crate::server::{CALLEE, CARRIER};
 

@@ -44,11 +44,16 @@ impl Written {
         let calls = talk.calls();
         let recorded = || -> Vec<_> {
             let records = server.records().into_iter();
-            records.filter(|record| record["answered_at"].is_string()).collect()
+            records
+                .filter(|record| record["answered_at"].is_string())
+                .collect()
         };
         until("every call has its record", || recorded().len() >= calls);
         let mut written = Self {
-            kept: recorded().iter().filter(|record| record["recording"]["state"] == "kept").count(),
+            kept: recorded()
+                .iter()
+                .filter(|record| record["recording"]["state"] == "kept")
+                .count(),
             ..Self::default()
         };
         let dir = server.data().join("recordings");
