@@ -3,6 +3,8 @@
 //! talks to and nobody else, every attempt has one true record, and no port and no acknowledged binding is lost.
 //! How long the pauses were is written down, and drawn. `tests/survive/run` does it in full size.
 
+#[path = "support/batch.rs"]
+mod batch;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/storm.rs"]
@@ -10,8 +12,6 @@ mod storm;
 
 #[path = "survive/audio.rs"]
 mod audio;
-#[path = "survive/batch.rs"]
-mod batch;
 #[path = "survive/disk.rs"]
 mod disk;
 #[path = "survive/gaps.rs"]

@@ -254,6 +254,14 @@ impl Stereo {
         })
     }
 
+    /// When the next second is whole, unless it is over before. Polled earlier, it lays what has waited long enough, and
+    /// gives nothing.
+    pub fn due(&self) -> Instant {
+        let (from, hz) = (self.sheet.timeline.from(), u64::from(self.sheet.rate.hz()));
+        let us = (from.unsigned_abs() + hz).saturating_mul(1_000_000).div_ceil(hz);
+        self.sheet.begun + Duration::from_micros(us) + RECORDING_LATE_MAX + ASTRAY_MAX
+    }
+
     /// It is over at `now`: nothing is heard any more, and [`Stereo::poll`] gives the rest.
     pub fn end(&mut self, now: Instant) {
         if self.length.is_some() {

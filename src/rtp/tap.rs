@@ -85,6 +85,7 @@ pub fn ring(bytes: usize) -> (Producer, Consumer) {
         bytes: reader,
         missed,
         payload: Box::new([0; MEDIA_DATAGRAM_BYTES_MAX]),
+        order: Vec::with_capacity(bytes / HEAD_BYTES),
     };
     (producer, consumer)
 }
@@ -121,50 +122,56 @@ pub struct Consumer {
     missed: Arc<AtomicU64>,
     /// Room for a payload that lies across the ring's end.
     payload: Box<[u8; MEDIA_DATAGRAM_BYTES_MAX]>,
+    /// Which packets lie there: of which recording each is, and where it begins.
+    order: Vec<(u128, usize)>,
 }
 
 impl Consumer {
-    /// Takes the packets that lie there at this moment, in the order they came: how many. Those that come meanwhile are
-    /// for the next time.
+    /// Takes the packets that lie there at this moment: how many. Those of a recording come together, in the order in which
+    /// they were heard, so that it is in the processor's cache for all of them. Packets that come meanwhile are for the
+    /// next time.
     pub fn take(&mut self, mut hear: impl FnMut(&Heard<'_>)) -> usize {
-        let (mut left, mut packets) = (self.bytes.slots(), 0);
-        while left > 0
-            && let Some(bytes) = self.take_one(&mut hear)
-        {
-            left = left.saturating_sub(bytes);
-            packets += 1;
+        let Ok(chunk) = self.bytes.read_chunk(self.bytes.slots()) else {
+            return 0;
+        };
+        let (first, second) = chunk.as_slices();
+        let whole = first.len() + second.len();
+        let entry = |at: usize| {
+            let mut entry = first.chain(second);
+            entry.advance(at);
+            let mut head = [0; HEAD_BYTES];
+            entry.copy_to_slice(&mut head);
+            (head, entry)
+        };
+        let mut at = 0;
+        self.order.clear();
+        // What lies there begins and ends with an entry.
+        while at < whole {
+            let (heard, length) = read(&entry(at).0);
+            self.order.push((heard.tap.recording.bits(), at));
+            at += HEAD_BYTES + length;
         }
-        packets
+        self.order.sort_unstable();
+        for (_, at) in &self.order {
+            let (head, mut entry) = entry(*at);
+            let (heard, length) = read(&head);
+            let payload = match entry.chunk().get(..length) {
+                Some(payload) => payload,
+                None => {
+                    let room = self.payload.get_mut(..length).unwrap_or_default();
+                    entry.copy_to_slice(room);
+                    room
+                }
+            };
+            hear(&Heard { payload, ..heard });
+        }
+        chunk.commit_all();
+        self.order.len()
     }
 
     /// How many packets have been left out since the ring is there.
     pub fn missed(&self) -> u64 {
         self.missed.load(Ordering::Relaxed)
-    }
-
-    /// How many bytes the next packet took; `None`: there is none.
-    fn take_one(&mut self, hear: &mut impl FnMut(&Heard<'_>)) -> Option<usize> {
-        let chunk = self.bytes.read_chunk(HEAD_BYTES).ok()?;
-        let mut head = [0; HEAD_BYTES];
-        let (first, second) = chunk.as_slices();
-        first.chain(second).copy_to_slice(&mut head);
-        let (heard, length) = read(&head);
-
-        let whole = HEAD_BYTES + length;
-        let chunk = self.bytes.read_chunk(whole).ok()?;
-        let (first, second) = chunk.as_slices();
-        let mut entry = first.chain(second);
-        entry.advance(HEAD_BYTES);
-        let payload = if entry.chunk().len() == length {
-            entry.chunk()
-        } else {
-            let payload = self.payload.get_mut(..length)?;
-            entry.copy_to_slice(payload);
-            payload
-        };
-        hear(&Heard { payload, ..heard });
-        chunk.commit_all();
-        Some(whole)
     }
 }
 

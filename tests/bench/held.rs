@@ -46,6 +46,19 @@ pub struct Held {
 impl Line {
     /// A server with media ports for `calls` calls, and nobody talking.
     pub fn new(calls: u16) -> Self {
+        Self::with(calls, "")
+    }
+
+    /// The same, and every call is recorded.
+    pub fn recorded(calls: u16) -> Self {
+        let mut line = Self::with(calls, "--record");
+        line.server.stop();
+        line.server.add_conf("[recordings]\nenabled = true\n");
+        line.server.start_again();
+        line
+    }
+
+    fn with(calls: u16, terms: &str) -> Self {
         let callee = socket(CALLEE);
         let server = Server::start(&Setup {
             gateway: callee.local_addr().expect("bound"),
@@ -54,7 +67,7 @@ impl Line {
             calls,
             also: Vec::new(),
         });
-        server.bind(X, A, B, "");
+        server.bind(X, A, B, terms);
         let ((carrier_media, carrier_reports), (callee_media, callee_reports)) =
             (media_pair(CARRIER), media_pair(CALLEE));
         Self {

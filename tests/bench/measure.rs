@@ -4,6 +4,8 @@
 
 mod alone;
 mod bare;
+#[path = "../support/batch.rs"]
+mod batch;
 mod binds;
 mod calls;
 mod choose;
@@ -19,6 +21,7 @@ mod overload;
 mod pcma;
 mod process;
 mod prompts;
+mod recordings;
 mod rtp;
 #[path = "../support/server.rs"]
 mod server;
@@ -175,6 +178,7 @@ fn main() {
         Some((first, rest)) if first == alone::SWITCH => return alone::run(rest),
         Some((first, rest)) if first == journal::JOURNAL => return journal::run(rest),
         Some((first, rest)) if first == million::FILL => return million::fill(rest),
+        Some((first, rest)) if first == recordings::tap::TAP => return recordings::tap::run(rest),
         Some(_) | None => {}
     }
     let length = if arguments.iter().any(|a| a == "--smoke") {
@@ -192,6 +196,7 @@ fn main() {
         "journal",
         "rtp",
         "srtp",
+        "recordings",
         "tones",
         "listen",
         "prompts",
@@ -229,6 +234,9 @@ fn main() {
     }
     if is_wanted("srtp") {
         rows.extend(srtp::measure(length));
+    }
+    if is_wanted("recordings") {
+        rows.extend(recordings::measure(length));
     }
     if is_wanted("tones") {
         rows.push(tones::measure(length));

@@ -1,30 +1,48 @@
 //! What the kernel says about a process.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 /// Seconds of processor time that a process has used so far, in user mode and in the kernel: what `utime` and `stime`
 /// of `/proc/PID/stat` add up to, to the nanosecond instead of the hundredth of a second. No thread of the server ends
 /// before it does.
 pub fn cpu_seconds(pid: u32) -> f64 {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("a running process");
-    let run_ns = |thread: fs::DirEntry| -> Option<f64> {
-        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse().ok()
-    };
-    threads.flatten().filter_map(run_ns).sum::<f64>() / 1e9
+    cpu_seconds_by_thread(pid).values().sum()
+}
+
+/// The same of each thread by its name; of those of one name together.
+pub fn cpu_seconds_by_thread(pid: u32) -> BTreeMap<String, f64> {
+    let mut threads = BTreeMap::new();
+    for (name, path) in threads_of(pid) {
+        // It may have ended meanwhile.
+        let text = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+        let run_ns = text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok());
+        *threads.entry(name).or_default() += run_ns.unwrap_or(0.0) / 1e9;
+    }
+    threads
 }
 
 /// The same of a thread of this process, by its name.
 pub fn thread_cpu_seconds(name: &str) -> f64 {
-    let threads = fs::read_dir("/proc/self/task").expect("a running process");
-    let run_ns = |thread: fs::DirEntry| -> Option<f64> {
-        let comm = fs::read_to_string(thread.path().join("comm")).ok()?;
-        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        let run_ns = text.split(' ').next()?.parse().ok()?;
-        (comm.trim() == name).then_some(run_ns)
-    };
-    threads.flatten().filter_map(run_ns).sum::<f64>() / 1e9
+    let threads = cpu_seconds_by_thread(std::process::id());
+    threads.get(name).copied().unwrap_or(0.0)
+}
+
+/// What the system calls a process's first thread of that name.
+pub fn thread_id(pid: u32, name: &str) -> Option<u32> {
+    let (_, path) = threads_of(pid).find(|(thread, _)| thread == name)?;
+    path.file_name()?.to_str()?.parse().ok()
+}
+
+/// The threads of a process: their names, and where the kernel tells of them.
+fn threads_of(pid: u32) -> impl Iterator<Item = (String, PathBuf)> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("a running process");
+    threads.flatten().filter_map(|thread| {
+        let name = fs::read_to_string(thread.path().join("comm")).ok()?;
+        Some((name.trim().to_owned(), thread.path()))
+    })
 }
 
 /// Packets that came to the UDP socket on this IPv4 address and found its buffer full.

@@ -179,6 +179,13 @@ impl Server {
         self.start_again();
     }
 
+    /// Adds lines to its conf, for the next start.
+    pub fn add_conf(&self, lines: &str) {
+        let conf = self.dir.path().join("umbra.toml");
+        let text = fs::read_to_string(&conf).expect("its conf");
+        write(&conf, &format!("{text}{lines}"));
+    }
+
     /// Waits until it has ended by itself.
     pub fn ended(&mut self) -> std::process::ExitStatus {
         self.process.wait().expect("a child of ours")

@@ -6,9 +6,10 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::batch::{Inbox, Outbox, PACKET_BYTES};
+pub use crate::batch::{Ns, now};
 use crate::leg::Side;
 use crate::server::{CALLEE, CARRIER};
 
@@ -20,15 +21,6 @@ const SLOT: Duration = Duration::from_millis(1);
 const MAGIC: &[u8; 4] = b"SURV";
 /// No call has this port.
 const NOBODY: u32 = u32::MAX;
-
-/// Nanoseconds since 1970.
-pub type Ns = u64;
-
-/// Now, by the clock that the kernel stamps packets with.
-pub fn now() -> Ns {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    since.as_nanos() as Ns
-}
 
 /// What one phone says and hears.
 #[derive(Clone, Default)]

@@ -24,10 +24,12 @@ use crate::rtp::recording::dump::{self, Dump};
 use crate::rtp::recording::{Block, Rate, Stereo};
 use crate::rtp::tap::{Consumer, Heard};
 
-/// How often it listens.
-const ROUND: Duration = Duration::from_millis(20);
-/// How often it looks for whole seconds.
-const POLL_EVERY: Duration = Duration::from_millis(100);
+/// How often it listens, and looks for whole seconds: some packets of each channel have come then, so that a recording isn't
+/// looked at for each of them.
+const ROUND: Duration = Duration::from_millis(100);
+/// How long what was heard waits at the most until it is laid, beside the time that it has to wait anyway. What comes
+/// meanwhile is less than [`RECORDING_PACKETS_MAX`](crate::base::limits::RECORDING_PACKETS_MAX).
+const LAID_EACH: Duration = Duration::from_millis(500);
 /// How long after packets were missed what is lost is lost by that.
 const OVERRUN_LASTS: Duration = Duration::from_secs(RECORDING_SECONDS_MAX as u64);
 /// Samples a second of a dump.
@@ -38,12 +40,12 @@ pub(super) struct Ear {
     shared: Arc<Shared>,
     rings: Vec<Consumer>,
     orders: Receiver<Ordered>,
-    open: HashMap<Id, Open>,
+    /// Looked through for each packet.
+    open: HashMap<Id, Open, ahash::RandomState>,
     /// Those with orders that are obeyed behind the packets.
     late: Vec<Id>,
     missed: u64,
     pub(super) out: Out,
-    polled: Instant,
     news: Receiver<News>,
 }
 
@@ -67,6 +69,8 @@ struct Open {
     marks: Vec<Mark>,
     /// Up to which sample it has given pieces.
     until: u64,
+    /// When it is looked at again: much of a second is laid at once, while it is in the processor's cache.
+    looked_at: Instant,
     /// Whether a gap by overrun, and one by pieces that were left out, was told.
     told: [bool; 2],
 }
@@ -113,10 +117,9 @@ impl Ear {
             shared,
             rings,
             orders,
-            open: HashMap::new(),
+            open: HashMap::default(),
             late: Vec::new(),
             missed: 0,
-            polled: Instant::default(),
             news,
         }
     }
@@ -160,10 +163,10 @@ impl Ear {
         for id in std::mem::take(&mut self.late) {
             self.obey_late(id);
         }
-        if now.at - self.polled >= POLL_EVERY {
-            self.polled = now.at;
-            for (id, open) in &mut self.open {
+        for (id, open) in &mut self.open {
+            if open.looked_at <= now.at {
                 self.out.give_whole(*id, open, now.at);
+                open.looked_at = open.due().min(now.at + LAID_EACH);
             }
         }
     }
@@ -249,6 +252,7 @@ impl Ear {
             late: Vec::new(),
             marks: Vec::new(),
             until: 0,
+            looked_at: Instant::default(),
             told: [false; 2],
         };
         self.open.insert(id, open);
@@ -297,11 +301,11 @@ impl Ear {
 
     fn hear(&mut self, heard: &Heard<'_>) {
         let id = heard.tap.recording;
-        if !self.open.contains_key(&id) {
-            // Its begin was ordered before its tap.
-            self.take_orders();
+        if let Some(open) = self.open.get_mut(&id) {
+            return open.stage.hear(heard);
         }
-        // What isn't there is behind its end, or was refused.
+        // Its begin was ordered before its tap. If it isn't there then, it is over, or was refused.
+        self.take_orders();
         if let Some(open) = self.open.get_mut(&id) {
             open.stage.hear(heard);
         }
@@ -406,6 +410,14 @@ impl Open {
                 span.end_ms = Some(span.before_ms.saturating_add(ms));
             }
             Stage::Opening(_) => {}
+        }
+    }
+
+    /// When its next second is whole, as far as that is known.
+    fn due(&self) -> Instant {
+        match &self.stage {
+            Stage::Audio(stereo) => stereo.due(),
+            Stage::Dump(..) | Stage::Opening { .. } => Instant::default(),
         }
     }
 

@@ -6,6 +6,7 @@
 //! as they were; the next block that is written comes after silence as long as what is missing, which is marked, so that time
 //! stays right.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -272,9 +273,8 @@ impl Pen {
                 self.append(samples, Bytes::Silence, None)?;
                 continue;
             }
-            let mut bytes = Vec::with_capacity(piece.len() * 2);
-            bytes.extend(piece.iter().flat_map(|sample| sample.to_le_bytes()));
-            self.append(samples, Bytes::Of(&bytes), None)?;
+            let bytes: Vec<[u8; 2]> = piece.iter().map(|sample| sample.to_le_bytes()).collect();
+            self.append(samples, Bytes::Of(bytes.as_flattened()), None)?;
         }
         Ok(())
     }
@@ -370,13 +370,16 @@ impl Pen {
         let n = self.at.blocks + 1;
         let mut nonce_of = None;
         let (mut audio, length) = match (bytes, &self.seal) {
-            (Bytes::Of(bytes), None) => (bytes.to_vec(), bytes.len() as u64),
+            (Bytes::Of(bytes), None) => (Cow::Borrowed(bytes), bytes.len() as u64),
             (Bytes::Of(bytes), Some(_)) => {
                 nonce_of = Some(nonce(n)?);
-                (bytes.to_vec(), (bytes.len() + super::seal::TAG_BYTES) as u64)
+                (
+                    Cow::Borrowed(bytes),
+                    (bytes.len() + super::seal::TAG_BYTES) as u64,
+                )
             }
-            (Bytes::Silence, _) if header_bytes(&self.head) > 0 => (Vec::new(), samples * FRAME_BYTES),
-            (Bytes::Silence, _) => (Vec::new(), 0),
+            (Bytes::Silence, _) if header_bytes(&self.head) > 0 => (Cow::default(), samples * FRAME_BYTES),
+            (Bytes::Silence, _) => (Cow::default(), 0),
         };
         let front = open_text(&Front {
             n,
@@ -387,7 +390,7 @@ impl Pen {
             marks: &marks,
         });
         if let (Some(seal), Some(nonce)) = (&self.seal, nonce_of) {
-            seal.close(nonce, self.at.sha, &front, &mut audio)?;
+            seal.close(nonce, self.at.sha, &front, audio.to_mut())?;
         }
         let content = match bytes {
             Bytes::Of(_) => Content::Bytes(Sha::of(&[&audio])),

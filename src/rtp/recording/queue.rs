@@ -102,7 +102,10 @@ impl Queue {
             holds,
             codes: room,
         };
-        self.packets.insert(index, packet);
+        match after {
+            0 => self.packets.push_back(packet),
+            _ => self.packets.insert(index, packet),
+        }
     }
 
     pub(super) fn pop(&mut self) -> Option<Packet> {

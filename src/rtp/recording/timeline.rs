@@ -51,8 +51,11 @@ impl Timeline {
             };
             let room = frames.get_mut(within * 2..).unwrap_or_default();
             let count = rest.len().min(room.len() / 2);
-            for (frame, sample) in room.as_chunks_mut::<2>().0.iter_mut().zip(rest) {
-                *side(frame, channel) = *sample;
+            let pairs = room.as_chunks_mut::<2>().0.iter_mut().zip(rest);
+            // Asked once, and not for each sample.
+            match channel {
+                Channel::Caller => pairs.for_each(|([left, _], sample)| *left = *sample),
+                Channel::Callee => pairs.for_each(|([_, right], sample)| *right = *sample),
             }
             written += count;
             index += count;

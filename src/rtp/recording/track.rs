@@ -271,7 +271,7 @@ impl Track {
                     self.begin(heard, keeps);
                     return;
                 }
-                if !heard.is_event {
+                if !heard.is_event && self.aside.is_some() {
                     self.settle(place.seq, sheet);
                 }
                 self.take(heard, keeps, sheet);

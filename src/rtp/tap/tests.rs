@@ -76,6 +76,54 @@ fn a_full_ring_leaves_out_whole_packets_and_goes_on_when_there_is_room() {
 }
 
 #[test]
+fn packets_of_a_recording_come_together_and_in_their_order() {
+    let (mut producer, mut consumer) = ring(10_000);
+    for round in 0..3 {
+        // Over the ring's end too.
+        for seq in 0..12_u16 {
+            let payload = [seq as u8; 160];
+            let mut heard = heard(seq, &payload);
+            heard.tap.recording = Id::from_bits([7, 3, 5][usize::from(seq % 3)]);
+            producer.hear(&heard);
+        }
+        let of = |rest: u16| (0..12).filter(move |seq| seq % 3 == rest);
+        let expected: Vec<_> = [1, 2, 0].into_iter().flat_map(of).collect();
+        let all = taken(&mut consumer);
+        assert!(all.iter().all(|(seq, payload)| *payload == [*seq as u8; 160]));
+        let seqs: Vec<u16> = all.iter().map(|(seq, _)| *seq).collect();
+        assert_eq!(seqs, expected, "round {round}");
+    }
+}
+
+#[test]
+fn what_moves_packets_never_waits_for_who_records_even_in_the_middle_of_a_packet() {
+    let (mut producer, mut consumer) = ring(10_000);
+    producer.hear(&heard(0, &[7; 160]));
+    let (stands, is_still) = std::sync::mpsc::channel();
+    let (goes, may_go) = std::sync::mpsc::channel();
+    let recorder = thread::spawn(move || {
+        let mut said = Vec::new();
+        consumer.take(|heard| {
+            stands.send(()).expect("somebody waits for it");
+            // As long as the disk, or whatever it is, likes.
+            may_go.recv().expect("it is let go");
+            said.push(heard.seq);
+        });
+        said.extend(taken(&mut consumer).iter().map(|(seq, _)| *seq));
+        (said, consumer.missed())
+    });
+    is_still.recv().expect("it has begun");
+    for seq in 1..=1_000 {
+        producer.hear(&heard(seq, &[7; 160]));
+    }
+    goes.send(()).expect("it waits for it");
+    let (said, missed) = recorder.join().expect("no panic");
+    let room = 10_000 / (HEAD_BYTES + 160);
+    assert_eq!(said, (0..room as u16).collect::<Vec<_>>(), "what had room");
+    assert_eq!(missed, 1_001 - room as u64, "and what hadn't is counted");
+}
+
+#[test]
 fn what_never_fits_is_left_out_and_counted() {
     let (mut producer, mut consumer) = ring(HEAD_BYTES + 10);
     producer.hear(&heard(0, &[0; 11]));

@@ -4,10 +4,18 @@ use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::RawFd;
 use std::ptr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::audio::Ns;
+/// Nanoseconds since 1970.
+pub type Ns = u64;
 
-/// 20 ms of PCMU and its header.
+/// Now, by the clock that the kernel stamps packets with.
+pub fn now() -> Ns {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    since.as_nanos() as Ns
+}
+
+/// 20 ms of G.711 and its header.
 pub const PACKET_BYTES: usize = 172;
 /// Datagrams that one system call moves.
 const BATCH: usize = 64;
