@@ -10,13 +10,13 @@ use crate::call::media::{Lanes, Report};
 use crate::call::recording;
 use crate::config::Conf;
 use crate::media::thread::{MediaThread, Settings};
-use crate::records::recorder::{self, Recorder, Sealing};
+use crate::records::recorder::{self, Recorder};
 use crate::rtp::tap::{self, Producer};
 use crate::telemetry::health::Health;
 use crate::transport::clock::Clock;
 use crate::transport::shard::{Door, Message};
 
-use super::health::other_files;
+use super::health::{files_of_a_pair, other_files};
 use super::joined::say_to;
 
 /// Where the media threads' reports go: what comes before the shards run waits for them.
@@ -65,11 +65,13 @@ pub(super) fn start_media(
             )
         })?;
     }
+    let for_media = files.saturating_sub(other_files(&conf.switch.listeners));
+    let of_a_pair = files_of_a_pair(conf.switch.recordings.is_some());
     let settings = Settings {
         addresses: media.interfaces.iter().map(|i| i.address).collect(),
         dscp: media.dscp,
         ranges: media.ranges(),
-        pairs_max: files.saturating_sub(other_files(&conf.switch.listeners)) / 2 / media.threads.max(1),
+        pairs_max: for_media / of_a_pair / media.threads.max(1),
         started,
         wall_at_start: clock.now().wall_of(crate::base::time::Instant::default()),
     };
@@ -97,9 +99,14 @@ pub(super) fn start_recorder(
         return Ok((None, Vec::new()));
     }
     let config = conf.recordings.clone();
+    let sealing = config.sealing();
+    // No reason to leave those alone who talk, or whose recordings have their key.
+    for fault in sealing.faults() {
+        tracing::error!("{fault}");
+    }
     let (clock, post) = (clock.clone(), post.clone());
     let settings = recorder::Settings {
-        sealing: Sealing::read(config.keys.as_deref(), config.key.as_deref())?,
+        sealing,
         node: conf.switch.node.as_str().into(),
         clock: Box::new(move || clock.now()),
         tell: Box::new(move |shard, report| post.bring_of_recording(shard, report)),
