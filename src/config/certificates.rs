@@ -17,7 +17,17 @@ impl Reading {
                     .conf
                     .iter()
                     .flat_map(|conf| prompts::read(&conf.prompts).bad);
-                found.warnings.0.extend(prompts.map(Fault::of_prompt));
+                let prompts: Vec<Fault> = prompts.map(Fault::of_prompt).collect();
+                found.warnings.0.extend(prompts);
+                let sealing = found
+                    .conf
+                    .as_ref()
+                    .filter(|conf| conf.switch.recordings.is_some());
+                let sealing = sealing.map(|conf| conf.recordings.sealing()).unwrap_or_default();
+                let keys = sealing
+                    .faults()
+                    .map(|fault| self.fault("recordings.keys", fault.to_string()));
+                found.warnings.0.extend(keys);
                 (found, terms)
             }
             Some(Err(faults)) => {

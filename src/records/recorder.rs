@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
 
-pub use sealing::{NoKeys, Sealing};
+pub use sealing::{NoKey, Sealing};
 pub use status::Counts;
 
 use crate::base::limits::RECORDING_ORDERS_MAX;
@@ -64,6 +64,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// What recordings are sealed with.
+    pub fn sealing(&self) -> Sealing {
+        Sealing::read(self.keys.as_deref(), self.key.as_deref())
+    }
+
     /// How long recordings are kept.
     pub const fn retention(&self) -> Retention {
         Retention::new(Days {
@@ -189,7 +194,10 @@ impl Recorder {
                 "a thread of the recorder has ended by a fault, and calls are not recorded: restart the server".into(),
             );
         }
-        self.shared.status.trouble()
+        self.shared
+            .status
+            .trouble()
+            .or_else(|| self.shared.settings.sealing.faults().next().map(NoKey::to_string))
     }
 
     /// What there is to count.

@@ -19,9 +19,16 @@ pub(super) fn other_files(listeners: &[Listener]) -> usize {
     OTHER_FILES + if speaks_tcp { TCP_CONNECTIONS_MAX } else { 0 }
 }
 
-/// What there is to say of a limit of open files beside a range of so many ports and so many other files.
-pub(super) fn too_few_files(files: usize, ports: usize, others: usize) -> Option<String> {
-    let wanted = ports + others;
+/// Files that go with each pair of a range's ports: two sockets, and where calls are recorded half of a recording's two, for a
+/// call has two pairs.
+pub(super) const fn files_of_a_pair(are_recorded: bool) -> usize {
+    if are_recorded { 3 } else { 2 }
+}
+
+/// What there is to say of a limit of open files beside a range of so many ports, with so many files for each pair
+/// of them, and so many other files.
+pub(super) fn too_few_files(files: usize, ports: usize, of_a_pair: usize, others: usize) -> Option<String> {
+    let wanted = ports / 2 * of_a_pair + others;
     (files < wanted).then(|| {
         format!(
             "the system lets us open {files} files, media.ports and the rest want {wanted}: raise the limit \
@@ -127,8 +134,8 @@ mod tests {
 
     #[test]
     fn a_limit_of_open_files_below_the_ports_is_said_with_both_numbers() {
-        assert_eq!(too_few_files(10_512, 10_000, 512), None);
-        let sentence = too_few_files(1_024, 10_000, 512).unwrap();
+        assert_eq!(too_few_files(10_512, 10_000, 2, 512), None);
+        let sentence = too_few_files(1_024, 10_000, 2, 512).unwrap();
         assert!(
             sentence.contains("1024 files") && sentence.contains("10512"),
             "{sentence}"

@@ -20,7 +20,7 @@ use crate::telemetry::health::Health;
 use crate::transport::clock::Clock;
 use crate::transport::shard::{Door, Message};
 
-use super::health::other_files;
+use super::health::{files_of_a_pair, other_files};
 use super::joined::say_to;
 
 /// The file of the store's folder by whose secret links to recordings are signed.
@@ -74,11 +74,13 @@ pub(super) fn start_media(
             )
         })?;
     }
+    let for_media = files.saturating_sub(other_files(&conf.switch.listeners));
+    let of_a_pair = files_of_a_pair(conf.switch.recordings.is_some());
     let settings = Settings {
         addresses: media.interfaces.iter().map(|i| i.address).collect(),
         dscp: media.dscp,
         ranges: media.ranges(),
-        pairs_max: files.saturating_sub(other_files(&conf.switch.listeners)) / 2 / media.threads.max(1),
+        pairs_max: for_media / of_a_pair / media.threads.max(1),
         started,
         wall_at_start: clock.now().wall_of(crate::base::time::Instant::default()),
     };
@@ -105,13 +107,11 @@ pub(super) struct Kept {
 /// Opens the archive, in which nothing is known before its folder has been looked through: that is begun, and nobody waits for it.
 pub(super) fn open_archive(conf: &Conf) -> anyhow::Result<Kept> {
     let config = conf.recordings.clone();
-    let sealing = match Sealing::read(config.keys.as_deref(), config.key.as_deref()) {
-        Err(error) if conf.switch.recordings.is_none() => {
-            tracing::warn!("what was recorded before can't be opened: {error}");
-            Sealing::default()
-        }
-        read => read?,
-    };
+    let sealing = config.sealing();
+    // No reason to leave those alone who talk, or whose recordings have their key.
+    for fault in sealing.faults() {
+        tracing::error!("{fault}");
+    }
     let archive = Arc::new(Archive::new(archive::Settings {
         keys: sealing.keys().clone(),
         cdr_dir: conf.records.dir.clone(),

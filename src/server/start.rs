@@ -53,7 +53,7 @@ use super::Running;
 use super::asking;
 use super::certificates::told;
 use super::gateways;
-use super::health::{no_handover, other_files, too_few_files};
+use super::health::{files_of_a_pair, no_handover, other_files, too_few_files};
 use super::joined::{Joined, Wish, say_to};
 use super::media::{Post, open_archive, start_media, start_recorder};
 use super::prompts;
@@ -207,6 +207,7 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
     if let Some(sentence) = too_few_files(
         files,
         conf.switch.media.ranges().len(),
+        files_of_a_pair(conf.switch.recordings.is_some()),
         other_files(&conf.switch.listeners),
     ) {
         shared.health.set("file limit", State::Degraded, sentence);

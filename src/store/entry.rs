@@ -23,6 +23,7 @@ use crate::base::id::Id;
 use crate::base::time::Wall;
 use crate::call::cdr::{Cdr, ReleasedBy};
 use crate::call::draft;
+use crate::call::recording::{Fate, Fault, Why};
 use crate::call::refusal;
 use crate::masking::reason::Reason;
 
@@ -341,6 +342,11 @@ pub(super) fn completed(mut cdr: Cdr, answered: Option<Wall>, died: Wall) -> Cdr
             cdr.sip_status = 200;
             cdr.end_cause = Some("restart".into());
             cdr.billable_s = cdr.ended_at.since(at).as_secs();
+            // The record of its arrival can't know what began with the answer.
+            if cdr.recording.fate == Fate::None(Why::NotAnswered) {
+                cdr.recording.id = Some(cdr.call_id);
+                cdr.recording.fate = Fate::Gaps(Fault::Restart);
+            }
         }
     }
     cdr

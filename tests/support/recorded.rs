@@ -113,8 +113,8 @@ pub struct Recorded {
 
 impl Recorded {
     /// Reads one, whole or not.
-    fn read(index: &Index, entry: Entry) -> Self {
-        let place = index.place(&entry);
+    fn read(entry: Entry) -> Self {
+        let place = entry.place();
         let mut reader = Reader::open(&place, &Keys::default()).expect("it can be opened");
         let mut bytes = vec![0; reader.bytes() as usize];
         reader.read_at(0, &mut bytes).expect("it can be read");
@@ -214,8 +214,9 @@ impl Recorded {
 }
 
 fn entries(index: &Index) -> Vec<Entry> {
-    let page = index.page(&Default::default(), None, 1_000);
-    let mut entries: Vec<Entry> = page.into_iter().cloned().collect();
+    let all = Default::default();
+    let page = index.page(&all, None, 1_000).into_iter();
+    let mut entries: Vec<Entry> = page.cloned().collect();
     entries.sort_by_key(|entry| (entry.began, entry.recording));
     entries
 }
@@ -226,7 +227,7 @@ pub fn present(dir: &Path) -> Vec<Recorded> {
     assert_eq!(scanned.unreadable, 0, "{:?}", scanned.said);
     entries(&index)
         .into_iter()
-        .map(|entry| Recorded::read(&index, entry))
+        .map(|entry| Recorded::read(entry))
         .collect()
 }
 

@@ -52,6 +52,8 @@ pub enum Fault {
     DiskSlow,
     /// The disk refused to write.
     DiskFails,
+    /// It was to be sealed, and there is no key that can be used.
+    NoKey,
     /// The recorder didn't keep up with the packets.
     Overrun,
     /// The server was away for a while.
@@ -83,8 +85,8 @@ const NOT_AVAILABLE: &str = "not available";
 
 impl Fate {
     /// Each that there is.
-    pub const ALL: [Self; 16] = {
-        let [full, slow, fails, overrun, restart] = Fault::ALL;
+    pub const ALL: [Self; 18] = {
+        let [full, slow, fails, key, overrun, restart] = Fault::ALL;
         [
             Self::None(Why::NotAsked),
             Self::None(Why::Class95),
@@ -94,12 +96,14 @@ impl Fate {
             Self::None(Why::Lost(full)),
             Self::None(Why::Lost(slow)),
             Self::None(Why::Lost(fails)),
+            Self::None(Why::Lost(key)),
             Self::None(Why::Lost(overrun)),
             Self::None(Why::Lost(restart)),
             Self::Kept,
             Self::Gaps(full),
             Self::Gaps(slow),
             Self::Gaps(fails),
+            Self::Gaps(key),
             Self::Gaps(overrun),
             Self::Gaps(restart),
         ]
@@ -142,10 +146,11 @@ impl Fate {
 
 impl Fault {
     /// Each that there is.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::DiskFull,
         Self::DiskSlow,
         Self::DiskFails,
+        Self::NoKey,
         Self::Overrun,
         Self::Restart,
     ];
@@ -156,6 +161,7 @@ impl Fault {
             Self::DiskFull => "disk full",
             Self::DiskSlow => "disk slow",
             Self::DiskFails => "disk fails",
+            Self::NoKey => "no key",
             Self::Overrun => "overrun",
             Self::Restart => "restart",
         }
@@ -248,12 +254,14 @@ mod tests {
             "none disk full",
             "none disk slow",
             "none disk fails",
+            "none no key",
             "none overrun",
             "none restart",
             "kept ",
             "gaps disk full",
             "gaps disk slow",
             "gaps disk fails",
+            "gaps no key",
             "gaps overrun",
             "gaps restart",
         ];

@@ -30,10 +30,11 @@ impl KeyFolder {
     /// # Errors
     /// The folder or a key can't be read.
     pub(super) fn read(&self) -> anyhow::Result<Keys> {
-        Ok(Sealing::read(self.keys.as_deref(), None)
-            .context("--keys")?
-            .keys()
-            .clone())
+        let sealing = Sealing::read(self.keys.as_deref(), None);
+        match sealing.faults().next() {
+            Some(fault) => bail!("--keys: {fault}"),
+            None => Ok(sealing.keys().clone()),
+        }
     }
 }
 

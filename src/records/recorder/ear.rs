@@ -202,22 +202,30 @@ impl Ear {
                 Stage::Dump(Box::new(Dump::new(begin.at, begin.began)), span)
             }
         };
-        let start = self.start(shard, now, begin, rate);
-        self.add(begin.recording, shard, stage, Job::Begin(start));
+        if let Some(start) = self.start(shard, now, begin, rate) {
+            self.add(begin.recording, shard, stage, Job::Begin(start));
+        }
     }
 
     fn go_on(&mut self, shard: usize, now: Now, begin: &Begin) {
         let stage = Stage::Opening(Opening::default());
-        let start = self.start(shard, now, begin, Rate::Narrow);
-        self.add(begin.recording, shard, stage, Job::GoOn(start));
+        if let Some(start) = self.start(shard, now, begin, Rate::Narrow) {
+            self.add(begin.recording, shard, stage, Job::GoOn(start));
+        }
     }
 
-    fn start(&self, shard: usize, heard_from: Now, begin: &Begin, rate: Rate) -> Box<Start> {
+    /// How it starts; nothing if it can't be sealed as it should be: then nothing of it is written.
+    fn start(&self, shard: usize, heard_from: Now, begin: &Begin, rate: Rate) -> Option<Box<Start>> {
         let (audio, rate_hz) = match begin.sounds {
             Sound::Narrow | Sound::Wide => (Audio::Wav, rate.hz()),
             Sound::Unread => (Audio::Rtpdump, DUMP_RATE_HZ),
         };
         let settings = &self.shared.settings;
+        let Ok(key) = settings.sealing.of(&begin.account) else {
+            let (recording, why) = (begin.recording, Fault::NoKey);
+            self.shared.report(shard, Report::Lost { recording, why });
+            return None;
+        };
         let begin = pen::Begin {
             recording: begin.recording,
             call: begin.call_id,
@@ -227,13 +235,13 @@ impl Ear {
             began: begin.began,
             audio,
             rate_hz,
-            key: settings.sealing.of(&begin.account).cloned(),
+            key: key.cloned(),
         };
-        Box::new(Start {
+        Some(Box::new(Start {
             shard,
             heard_from,
             begin,
-        })
+        }))
     }
 
     fn add(&mut self, id: Id, shard: usize, stage: Stage, job: Job) {

@@ -389,7 +389,7 @@ fn fault_of(error: &Error) -> Fault {
         | Error::Busy(_)
         | Error::Damaged(..)
         | Error::TooLong(_)
-        | Error::NoKey(..)
         | Error::Newer(..) => Fault::DiskFails,
+        Error::NoKey(..) => Fault::NoKey,
     }
 }

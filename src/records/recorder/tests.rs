@@ -1,3 +1,5 @@
+mod sealing;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -196,6 +198,15 @@ impl Stage {
                 self.scribe.turn();
             }
         }
+    }
+
+    /// A call that is recorded, for so long.
+    fn call(&mut self, number: u128, time: Duration) {
+        self.order(Order::Begin(self.begin(number, Sound::Narrow)));
+        self.speaks(number);
+        self.run(time);
+        self.order(Order::End(id(number), self.now().at));
+        self.run(ROUND);
     }
 
     fn told(&self) -> Vec<Report> {
@@ -467,37 +478,6 @@ fn what_cannot_be_decoded_is_kept_as_it_was_heard() {
         packets.filter(|(_, packet)| packet.len() == 12 + PACKET).count(),
         300
     );
-}
-
-#[test]
-fn an_account_with_a_key_has_its_recordings_sealed_and_others_have_the_servers_own() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let (dir, keys) = (folder(), folder());
-    let no_key = Sealing::read(Some(keys.path()), Some("own")).expect_err("there is none");
-    assert!(no_key.to_string().contains("own.aes-256-gcm"), "{no_key}");
-    for (name, digits) in [("acme.aes-256-gcm", 64), ("own.sm4-gcm", 32)] {
-        let file = keys.path().join(name);
-        std::fs::write(&file, "7".repeat(digits)).expect("there is room");
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
-    }
-    let sealing = Sealing::read(Some(keys.path()), Some("own")).expect("they are keys");
-    let cipher = |account: &str| {
-        sealing
-            .of(account)
-            .map(|key| (key.name().to_owned(), key.cipher()))
-    };
-    assert_eq!(cipher("acme"), Some(("acme".to_owned(), Cipher::Aes256Gcm)));
-    assert_eq!(cipher("other"), Some(("own".to_owned(), Cipher::Sm4Gcm)));
-    let mut stage = Stage::with(dir.path(), 0, sealing.clone());
-    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
-    stage.speaks(1);
-    stage.run(seconds(2));
-    stage.order(Order::End(id(1), stage.now().at));
-    stage.run(ROUND);
-    let place = stage.place(1);
-    assert!(place.day.join(format!("{}.wav.sealed", id(1))).exists());
-    let found = verify(&place, sealing.keys(), None).expect("it can be read");
-    assert!(matches!(found, Verdict::Whole { .. }), "{found:?}");
 }
 
 #[test]

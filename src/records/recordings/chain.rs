@@ -5,7 +5,7 @@
 //! second), and the last says that it is whole:
 //!
 //! ```text
-//! {"form":1,"recording":"01J…","call":"01J…","binding":"01J…","account":"acme","node":"one","began":"2026-11-21T10:00:00.000Z","audio":"wav","rate":8000,"sealed":"none","key":null,"sha256":"…"}
+//! {"form":1,"recording":"01J…","call":"01J…","binding":"01J…","account":"acme","node":"one","began":"2026-11-21T10:00:00.000Z","audio":"wav","rate":8000,"sealed":"none","key":null,"key_print":null,"sha256":"…"}
 //! {"n":1,"at":0,"samples":8000,"bytes":32000,"marks":[],"audio":"…","sha256":"…"}
 //! {"whole":true,"blocks":1,"samples":8000,"gaps":0,"ended":"2026-11-21T10:00:01.000Z","sha256":"…"}
 //! ```
@@ -47,6 +47,7 @@ use crate::base::redact::scrub;
 use crate::base::text;
 use crate::base::time::Wall;
 use crate::call::cdr::wall;
+use crate::records::recordings::seal::KeyPrint;
 
 /// What stands between a line's text and its digits.
 pub(in crate::records) const BEFORE_SHA: &str = ",\"sha256\":\"";
@@ -147,6 +148,8 @@ pub struct Head {
     pub sealed: Cipher,
     /// And with which key.
     pub key: Option<Box<str>>,
+    /// Which of the keys of that name it was: one that is replaced has another print.
+    pub key_print: Option<KeyPrint>,
 }
 
 /// Which party is heard in a channel.

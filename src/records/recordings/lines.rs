@@ -393,7 +393,8 @@ pub(super) fn read_head(raw: &[u8]) -> Result<(Head, Sha), NoHead> {
         return Err(NoHead::Changed);
     }
     let head: Head = serde_json::from_str(&format!("{text}}}")).map_err(|_| NoHead::Changed)?;
-    let is_possible = head.rate > 0 && head.key.is_some() == (head.sealed != Cipher::None);
+    let is_sealed = head.sealed != Cipher::None;
+    let is_possible = head.rate > 0 && [head.key.is_some(), head.key_print.is_some()] == [is_sealed; 2];
     is_possible.then_some((head, sha)).ok_or(NoHead::Changed)
 }
 

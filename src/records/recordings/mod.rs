@@ -60,7 +60,7 @@ pub enum Error {
     #[error("the recording {} would be longer than a WAV file can be (4 GiB): end it, and begin another", .0.display())]
     TooLong(PathBuf),
     /// It is sealed with a key that isn't here.
-    #[error("the recording {} is sealed with the key `{}`, which isn't among the accounts' keys: give its file", .0.display(), .1)]
+    #[error("the recording {} is sealed with the key `{}`, and that one isn't among the keys here, nor an earlier one of its name: give its file", .0.display(), .1)]
     NoKey(PathBuf, Box<str>),
     /// A later version of the program wrote it.
     #[error("the recording {} has form {}, this program reads up to form {}: use the newer umbra that wrote it", .0.display(), .1, .2)]

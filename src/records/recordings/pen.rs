@@ -80,6 +80,7 @@ impl Begin {
             rate: self.rate_hz.max(1),
             sealed: self.key.as_ref().map_or(Cipher::None, Key::cipher),
             key: self.key.as_ref().map(|key| key.name().into()),
+            key_print: self.key.as_ref().map(Key::print),
         }
     }
 }

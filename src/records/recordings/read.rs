@@ -44,7 +44,7 @@ impl Reader {
         let seal = match &chain.head.key {
             None => None,
             Some(name) => {
-                let key = keys.of(name, chain.head.sealed);
+                let key = keys.of(&chain.head);
                 let key = key.ok_or_else(|| Error::NoKey(found.chain.clone(), name.clone()))?;
                 Some(key.seal(chain.head.recording))
             }

@@ -21,11 +21,12 @@ use aes_gcm::aead::AeadInOut;
 use aes_gcm::aead::consts::U12;
 use aes_gcm::{Aes256Gcm, AesGcm, KeyInit as _};
 use hmac::{Hmac, Mac as _};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use sm4::Sm4;
 use zeroize::Zeroizing;
 
-use super::chain::{Cipher, Nonce, Sha, account_name};
+use super::chain::{Cipher, Head, Nonce, Sha, account_name};
 use crate::base::id::Id;
 use crate::base::text;
 
@@ -35,6 +36,10 @@ pub const TAG_BYTES: usize = 16;
 pub(super) const BEFORE_MAC: &str = ",\"seal\":\"";
 /// What a recording's own key is made of beside its id.
 const PURPOSE: &[u8] = b"umbra recording ";
+/// And a key's print.
+const PRINT_PURPOSE: &[u8] = b"umbra key";
+/// Bytes of a key's print.
+const KEY_PRINT_BYTES: usize = 8;
 /// Bytes of a key file that are read: the digits and the end of the line.
 const KEY_FILE_BYTES_MAX: u64 = 128;
 
@@ -57,11 +62,32 @@ pub enum BadKey {
     NoCipher,
 }
 
+/// What tells a key from another one of that name, and says nothing else of it: the first bytes of an HMAC-SHA256 under it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Box<str>", into = "String")]
+pub struct KeyPrint([u8; KEY_PRINT_BYTES]);
+
+impl From<KeyPrint> for String {
+    fn from(print: KeyPrint) -> Self {
+        text::lower_hex(&print.0)
+    }
+}
+
+impl TryFrom<Box<str>> for KeyPrint {
+    type Error = &'static str;
+
+    fn try_from(digits: Box<str>) -> Result<Self, Self::Error> {
+        let bytes = text::unhex(digits.as_bytes());
+        bytes.map(Self).ok_or("a key's print has 16 hexadecimal digits")
+    }
+}
+
 /// A key of an account's. Its bytes are overwritten when it is dropped, and no text shows them.
 #[derive(Clone)]
 pub struct Key {
     name: Box<str>,
     cipher: Cipher,
+    print: KeyPrint,
     bytes: Arc<Zeroizing<Vec<u8>>>,
 }
 
@@ -108,9 +134,12 @@ impl Key {
                 .map(|key| Zeroizing::new(key).to_vec())
                 .ok_or(BadKey::Digits(32))?,
         };
+        let print = mac(&bytes, &[PRINT_PURPOSE]);
+        let print = print.first_chunk().copied().unwrap_or_default();
         Ok(Self {
             name: account_name(name),
             cipher,
+            print: KeyPrint(print),
             bytes: Arc::new(Zeroizing::new(bytes)),
         })
     }
@@ -125,13 +154,14 @@ impl Key {
         self.cipher
     }
 
+    /// Which of the keys of its name it is.
+    pub const fn print(&self) -> KeyPrint {
+        self.print
+    }
+
     /// What seals this recording, and opens it.
     pub(super) fn seal(&self, recording: Id) -> Seal {
-        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&self.bytes)
-            .expect("HMAC takes keys of every length");
-        mac.update(PURPOSE);
-        mac.update(&recording.letters());
-        let own: Zeroizing<[u8; 32]> = Zeroizing::new(mac.finalize().into_bytes().into());
+        let own = mac(&self.bytes, &[PURPOSE, &recording.letters()]);
         match self.cipher {
             Cipher::Sm4Gcm => {
                 let half: &[u8; 16] = own.first_chunk().expect("half of 32 bytes");
@@ -143,19 +173,30 @@ impl Key {
     }
 }
 
-/// The accounts' keys by their names: those in use, and earlier ones for what was sealed with them.
+fn mac(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    let mut mac =
+        <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("HMAC takes keys of every length");
+    for part in parts {
+        mac.update(part);
+    }
+    Zeroizing::new(mac.finalize().into_bytes().into())
+}
+
+/// The accounts' keys by what chains call them: those in use, and earlier ones for what was sealed with them.
 #[derive(Clone, Debug, Default)]
-pub struct Keys(BTreeMap<Box<str>, Key>);
+pub struct Keys(BTreeMap<Box<str>, Vec<Key>>);
 
 impl Keys {
-    /// Adds a key, in place of one of that name.
+    /// Adds a key.
     pub fn add(&mut self, key: Key) {
-        self.0.insert(key.name.clone(), key);
+        self.0.entry(key.name.clone()).or_default().push(key);
     }
 
-    /// The key of that name, for that cipher.
-    pub fn of(&self, name: &str, cipher: Cipher) -> Option<&Key> {
-        self.0.get(name).filter(|key| key.cipher == cipher)
+    /// The key that a recording with this first line is sealed with, if it is sealed and the key is here.
+    pub(super) fn of(&self, head: &Head) -> Option<&Key> {
+        let keys = self.0.get(head.key.as_deref()?)?;
+        keys.iter()
+            .find(|key| key.cipher == head.sealed && Some(key.print) == head.key_print)
     }
 }
 

@@ -225,7 +225,7 @@ fn a_chain_is_what_its_description_says() {
             format!(
                 "{{\"form\":1,\"recording\":\"{recording}\",\"call\":\"{call}\",\"binding\":\"{binding}\",\
                  \"account\":\"acme\",\"node\":\"one\",\"began\":\"2026-11-21T10:00:00.000Z\",\"audio\":\"wav\",\
-                 \"rate\":8,\"sealed\":\"none\",\"key\":null"
+                 \"rate\":8,\"sealed\":\"none\",\"key\":null,\"key_print\":null"
             ),
             format!(
                 "{{\"n\":1,\"at\":0,\"samples\":8,\"bytes\":32,\"marks\":[{{\"at\":3,\"what\":\"lost\",\

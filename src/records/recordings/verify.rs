@@ -216,10 +216,7 @@ fn compare_with(found: &Found, chain: &Chain, place: &Place, keys: &Keys) -> Res
         Err(error) => return Err(error),
     };
     let io = |error: io::Error| Error::of(&found.chain, error);
-    let key = chain.head.key.as_ref();
-    let seal = key
-        .and_then(|name| keys.of(name, chain.head.sealed))
-        .map(|key| key.seal(chain.head.recording));
+    let seal = keys.of(&chain.head).map(|key| key.seal(chain.head.recording));
     let header = header(found, chain, &audio).map_err(io)?;
     if let (Some(verdict), Phase::Part) = (&header, found.phase) {
         return Ok(verdict.clone());

@@ -10,6 +10,7 @@ use crate::base::limits::{JOURNAL_BUFFER, JOURNAL_KNOWS_AFTER};
 use crate::base::number::Digits;
 use crate::call::cdr::{Attempt, ReleasedBy};
 use crate::call::draft::Draft;
+use crate::call::recording::{Fate, Fault, Recording, Why};
 use crate::masking::reason::Reason;
 
 mod states;
@@ -42,6 +43,13 @@ fn record(n: u128) -> Cdr {
 
 fn arrived(n: u128) -> CallEntry {
     CallEntry::Arrived(Draft::whole(&record(n), &mut Vec::new()))
+}
+
+/// Somebody rings, and is to be recorded from the answer on.
+fn arrived_to_be_recorded(n: u128) -> CallEntry {
+    let mut cdr = record(n);
+    cdr.recording = Recording::none(Why::NotAnswered);
+    CallEntry::Arrived(Draft::whole(&cdr, &mut Vec::new()))
 }
 
 fn answered(n: u128, s: i64) -> CallEntry {
@@ -132,8 +140,8 @@ fn attempts_that_were_open_are_completed_at_the_last_sign_of_life() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, ..) = open(dir.path());
     for entry in [
-        arrived(1),
-        arrived(2),
+        arrived_to_be_recorded(1),
+        arrived_to_be_recorded(2),
         answered(2, 7),
         arrived(3),
         answered(3, 8),
@@ -160,6 +168,14 @@ fn attempts_that_were_open_are_completed_at_the_last_sign_of_life() {
     assert_eq!(
         (talking.end_cause.as_deref(), talking.released_by),
         (Some("restart"), ReleasedBy::Server)
+    );
+
+    assert_eq!(ringing.recording, Recording::none(Why::NotAnswered));
+    let recording = (talking.recording.id, talking.recording.fate);
+    assert_eq!(
+        recording,
+        (Some(id(2)), Fate::Gaps(Fault::Restart)),
+        "its end isn't in it"
     );
 
     // It dies again before their records are written: the same ends, once more.

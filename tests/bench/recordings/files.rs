@@ -69,7 +69,7 @@ impl Written {
         let index = scan();
         let all = entries(&index);
         for entry in &all {
-            let place = index.place(entry);
+            let place = entry.place();
             let verdict = verify(&place, &Keys::default(), None).expect("it can be read");
             let silent = silent(
                 Reader::open(&place, &Keys::default()).expect("it can be opened"),

@@ -258,7 +258,7 @@ fn seal_of(found: &Found, head: &Head, keys: &Keys) -> Result<Option<Seal>, Erro
             Cipher::Aes256Gcm | Cipher::Sm4Gcm => Err(Error::NoKey(found.chain.clone(), "".into())),
         };
     };
-    let key = keys.of(name, head.sealed);
+    let key = keys.of(head);
     let key = key.ok_or_else(|| Error::NoKey(found.chain.clone(), name.clone()))?;
     Ok(Some(key.seal(head.recording)))
 }

@@ -1,0 +1,91 @@
+//! With which key whose recordings are sealed.
+
+use super::*;
+use crate::records::recordings::Error;
+
+#[test]
+fn an_account_with_a_key_has_its_recordings_sealed_and_others_have_the_servers_own() {
+    let (dir, keys) = (folder(), folder());
+    let faults = |sealing: &Sealing| sealing.faults().map(ToString::to_string).collect::<Vec<_>>();
+    let none = Sealing::read(Some(keys.path()), Some("own"));
+    assert!(
+        faults(&none)[0].contains("own.aes-256-gcm"),
+        "{:?}",
+        faults(&none)
+    );
+    key_file(keys.path(), "acme.aes-256-gcm", '7', 64);
+    key_file(keys.path(), "own.sm4-gcm", '7', 32);
+    // An account that is named by what may be a telephone number.
+    key_file(keys.path(), "13800000001.aes-256-gcm", '5', 64);
+    let sealing = Sealing::read(Some(keys.path()), Some("own"));
+    assert_eq!(faults(&sealing), Vec::<String>::new());
+    let cipher = |account: &str| {
+        let key = sealing.of(account).expect("there is no fault").expect("a key");
+        (key.name().to_owned(), key.cipher())
+    };
+    assert_eq!(cipher("acme"), ("acme".to_owned(), Cipher::Aes256Gcm));
+    assert_eq!(cipher("other"), ("own".to_owned(), Cipher::Sm4Gcm));
+    assert_eq!(cipher("13800000001").1, Cipher::Aes256Gcm);
+    let mut stage = Stage::with(dir.path(), 0, sealing.clone());
+    stage.call(1, seconds(2));
+    let place = stage.place(1);
+    assert!(place.day.join(format!("{}.wav.sealed", id(1))).exists());
+    let found = verify(&place, sealing.keys(), None).expect("it can be read");
+    assert!(matches!(found, Verdict::Whole { .. }), "{found:?}");
+}
+
+#[test]
+fn what_was_sealed_with_an_earlier_key_of_the_account_is_read_as_long_as_that_key_is_kept() {
+    let (dir, keys) = (folder(), folder());
+    key_file(keys.path(), "acme.aes-256-gcm", '1', 64);
+    let read = || Sealing::read(Some(keys.path()), None);
+    Stage::with(dir.path(), 0, read()).call(1, seconds(2));
+    let place = Stage::at(dir.path(), 0).place(1);
+    // Replaced: the recording isn't called a forgery, it is said that its key is missing.
+    key_file(keys.path(), "acme.aes-256-gcm", '2', 64);
+    let opened = Reader::open(&place, read().keys()).map(drop);
+    assert!(matches!(opened, Err(Error::NoKey(..))), "{opened:?}");
+    let mut next = Stage::with(dir.path(), 3_000, read());
+    next.call(2, seconds(2));
+    key_file(keys.path(), "acme.until-2026-11-22.aes-256-gcm", '1', 64);
+    for number in [1, 2] {
+        let opened = Reader::open(&next.place(number), read().keys()).map(drop);
+        assert!(opened.is_ok(), "{number}: {opened:?}");
+    }
+    assert_eq!(read().faults().count(), 0);
+}
+
+#[test]
+fn an_account_whose_key_cannot_be_used_is_not_recorded_in_clear_and_the_others_go_on() {
+    let (dir, keys) = (folder(), folder());
+    key_file(keys.path(), "acme.aes-256-gcm", 'x', 64);
+    key_file(keys.path(), "two.aes-256-gcm", '1', 64);
+    key_file(keys.path(), "two.sm4-gcm", '1', 32);
+    key_file(keys.path(), "odd.aes256", '1', 64);
+    let sealing = Sealing::read(Some(keys.path()), None);
+    let mut stage = Stage::with(dir.path(), 0, sealing.clone());
+    for (number, account) in [(1, "acme"), (2, "two"), (3, "odd")] {
+        assert!(sealing.of(account).is_err(), "{account}");
+        let mut begin = stage.begin(number, Sound::Narrow);
+        begin.account = account.into();
+        stage.order(Order::Begin(begin));
+    }
+    let mut begin = stage.begin(4, Sound::Narrow);
+    begin.account = "plain".into();
+    stage.order(Order::Begin(begin));
+    stage.run(seconds(1));
+    let lost = |number| Report::Lost {
+        recording: id(number),
+        why: Fault::NoKey,
+    };
+    assert_eq!(stage.told(), [lost(1), lost(2), lost(3)]);
+    assert_eq!(stage.shared.status.counts().open, 1);
+    assert_eq!(sealing.faults().count(), 3);
+}
+
+fn key_file(folder: &Path, name: &str, digit: char, digits: usize) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = folder.join(name);
+    std::fs::write(&file, digit.to_string().repeat(digits)).expect("there is room");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+}
