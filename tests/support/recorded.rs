@@ -227,7 +227,7 @@ pub fn present(dir: &Path) -> Vec<Recorded> {
     assert_eq!(scanned.unreadable, 0, "{:?}", scanned.said);
     entries(&index)
         .into_iter()
-        .map(|entry| Recorded::read(entry))
+        .map(Recorded::read)
         .collect()
 }
 
