@@ -66,6 +66,8 @@ pub(super) struct Kept {
     pub(super) call: Id,
     /// The digits of its last line.
     pub(super) end: Sha,
+    /// How that came about, as the audit log says it.
+    pub(super) how: &'static str,
 }
 
 /// About a second of a recording.

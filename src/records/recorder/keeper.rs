@@ -10,9 +10,9 @@ use super::jobs::Kept;
 use crate::base::id::Id;
 use crate::base::limits::{RECORDING_ABANDONED_AFTER, RECORDING_ORDERS_MAX, RECORDINGS_DELETED_AT_ONCE};
 use crate::base::time::Wall;
-use crate::records::audit::{Act, Line};
+use crate::records::audit::{Act, Audit, Line};
 use crate::records::recordings::Error;
-use crate::records::recordings::index::{Index, Scanned};
+use crate::records::recordings::index::{Filter, Index, Scanned, State};
 use crate::records::recordings::pen::Pen;
 use crate::records::recordings::retention::delete_old;
 
@@ -25,27 +25,43 @@ const NAMED_MAX: usize = 8;
 /// So many ends are noted together.
 const TOGETHER: usize = 64;
 
+/// How long before its last line a server may have ended what it noted no more.
+const MISSED_BEFORE_MS: i64 = 600_000;
+/// And how long before that it may have begun.
+const LASTED_MS: i64 = 86_400_000;
+
 /// What is to be noted of recordings that became whole.
 #[derive(Default)]
-pub(super) struct Ends(VecDeque<Kept>);
+pub(super) struct Ends {
+    waiting: VecDeque<Kept>,
+    /// When the server before noted its last line, until what it missed after that has been looked for.
+    silent_since: Option<Wall>,
+}
 
 impl Ends {
+    pub(super) fn of(audit: &Audit) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            silent_since: audit.silent_since(),
+        }
+    }
+
     /// Notes what there is, as far as the disk goes along.
     pub(super) fn note(&mut self, shared: &Shared) {
-        while !self.0.is_empty() {
-            let some: Vec<Kept> = self.0.iter().take(TOGETHER).copied().collect();
+        while !self.waiting.is_empty() {
+            let some: Vec<Kept> = self.waiting.iter().take(TOGETHER).copied().collect();
             let lines: Vec<Line<'_>> = some.iter().map(line_of).collect();
             let audit = shared.settings.archive.audit();
             if let Err(error) = audit.note_all(shared.now().wall, &lines) {
                 return tracing::warn!("how recordings ended can't be noted: {error}");
             }
-            self.0.drain(..some.len());
+            self.waiting.drain(..some.len());
         }
     }
 
     pub(super) fn take(&mut self, kept: Kept) {
-        if self.0.len() < RECORDING_ORDERS_MAX {
-            self.0.push_back(kept);
+        if self.waiting.len() < RECORDING_ORDERS_MAX {
+            self.waiting.push_back(kept);
         } else {
             let (id, end) = (kept.recording, kept.end);
             tracing::warn!("it can't be noted in the audit log how the recording {id} ended: {end}");
@@ -57,18 +73,18 @@ fn line_of(kept: &Kept) -> Line<'static> {
     Line {
         call: Some(kept.call),
         end: Some(kept.end),
-        ..Line::of_server(Act::Kept, kept.recording, "whole")
+        ..Line::of_server(Act::Kept, kept.recording, kept.how)
     }
 }
 
 /// Looks after the folder until nobody writes recordings any more.
 pub(super) fn run(shared: &Shared, kept: &Receiver<Kept>) {
-    let mut ends = Ends::default();
+    let mut ends = Ends::of(shared.settings.archive.audit());
     let mut looks = Instant::now() + RECORDING_ABANDONED_AFTER;
     loop {
         let rest = looks.saturating_duration_since(Instant::now());
         let audit = shared.settings.archive.audit();
-        let rest = match ends.0.is_empty() && audit.health().is_none() {
+        let rest = match ends.waiting.is_empty() && audit.health().is_none() {
             true => rest,
             false => rest.min(AGAIN),
         };
@@ -94,6 +110,7 @@ pub(super) fn run(shared: &Shared, kept: &Receiver<Kept>) {
 /// Ends what nobody goes on with, and deletes what is old. What can't be done is said, and tried again the next time.
 pub(super) fn look(shared: &Shared, ends: &mut Ends, now: Wall) {
     let work = |index: &mut Index, scanned: &Scanned| {
+        find_missed(shared, ends, index);
         end_left(shared, ends, index, &scanned.running);
         delete(shared, index, now);
     };
@@ -101,6 +118,37 @@ pub(super) fn look(shared: &Shared, ends: &mut Ends, now: Wall) {
         tracing::warn!("recordings can't be looked through: {error}");
     }
     ends.note(shared);
+}
+
+/// Has that noted which became whole when the server before could note nothing any more.
+fn find_missed(shared: &Shared, ends: &mut Ends, index: &Index) {
+    let Some(silent_since) = ends.silent_since.take() else {
+        return;
+    };
+    let before = |ms| Wall::from_millis(silent_since.as_millis().saturating_sub(ms));
+    let ended_since = before(MISSED_BEFORE_MS);
+    let filter = Filter {
+        since: Some(before(LASTED_MS)),
+        ..Filter::default()
+    };
+    for entry in index.page(&filter, None, usize::MAX) {
+        let (State::Whole, Some(known)) = (entry.state, &entry.known) else {
+            continue;
+        };
+        let end = entry.end().ok().flatten();
+        let Some((_, end)) = end.filter(|(end, _)| end.ended >= ended_since) else {
+            continue;
+        };
+        let noted = shared.settings.archive.audit().end_of(entry.recording);
+        if matches!(noted, Ok(None)) {
+            ends.take(Kept {
+                recording: entry.recording,
+                call: known.call,
+                end,
+                how: "found whole at the start",
+            });
+        }
+    }
 }
 
 fn end_left(shared: &Shared, ends: &mut Ends, index: &mut Index, running: &[Id]) {
