@@ -149,7 +149,8 @@ fn opus_is_read_at_16_khz_and_drawn_too() {
     let written = dumped(whose, &mut || {
         let samples: Vec<f32> = (0..320)
             .map(|_| {
-                at += std::f32::consts::TAU * 1_000.0 / 16_000.0;
+                // A sixteenth of a turn each.
+                at = (at + std::f32::consts::TAU / 16.0) % std::f32::consts::TAU;
                 at.sin() * 0.25
             })
             .collect();
