@@ -278,6 +278,10 @@ pub const RECORDING_SECONDS_MAX: usize = 8;
 pub const RECORDING_DUMP_BYTES_MAX: usize = 1 << 20;
 /// Keys that a leg's peer keyed to us and nobody has taken; more are not kept.
 pub const KEYS_KEPT_MAX: usize = 32;
+/// Keys of a code by which a party pauses its call's recording: the least and the most.
+pub const RECORDING_CODE_KEYS: (usize, usize) = (2, 6);
+/// How long the next key of such a code is awaited; then those before it are the other party's.
+pub const RECORDING_CODE_WAIT: Duration = Duration::from_secs(2);
 /// How long a key that we press is down: the least and the most. RFC 4733 §2.3.5 counts it in 16 bits, which are
 /// 1.3 s at Opus's clock.
 pub const DIGIT_LASTS: (Duration, Duration) = (Duration::from_millis(40), Duration::from_secs(1));

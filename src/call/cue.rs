@@ -1,10 +1,11 @@
 //! What is heard of a call beside the two parties, once the called side has answered: a whisper to it before they talk, the
-//! sentence that the call is recorded, the tone of the last minute.
+//! sentence that the call is recorded, the tone of the last minute, those of a recording that pauses or goes on.
 //!
 //! **When who pays.** A whisper comes before the bridge: the caller goes on hearing that it rings, its INVITE is answered
 //! when the whisper is over, and the talk begins then, for the record and for whoever bills by it. The sentence comes
 //! behind that: only an answered caller is sure to hear it, and its carrier counts from its answer whatever we say. Who is
-//! told something doesn't hear the other party meanwhile, and speaks to them all the same.
+//! told something doesn't hear the other party meanwhile, and speaks to them all the same. The sentence is part of the
+//! recording, which begins with it: so it can be shown that it was said, to whom, and before what.
 //!
 //! **What outlives the process.** What has still to be said is kept with the call: the sentence until it is over (it is
 //! begun anew), the last minute until its tone begins (it is never said twice), the question at the end. A whisper is no talk yet: a call that is
@@ -21,6 +22,7 @@ use super::leg::caller::{InviteState, Sdp};
 use super::phase::Call;
 use super::port::{EventKind, LegName};
 use super::prompts::PromptName;
+use super::recording::Control;
 use super::trunk::EarlyMedia;
 use super::warrant::Warrant;
 use crate::base::limits::{CUE_LASTS_MAX, LAST_MINUTE};
@@ -54,6 +56,8 @@ enum Step {
     Sentence,
     /// Somebody hears that a minute is left.
     LastMinute,
+    /// Both hear that the recording pauses, or goes on.
+    Pause,
 }
 
 /// What has still to be said in a talk.
@@ -75,11 +79,11 @@ impl Left {
         terms: &Terms,
         question: Option<&EndQuestion>,
         longest: Duration,
-        is_recorded: bool,
+        sentence: Option<Hearers>,
     ) -> Option<Box<Self>> {
         let cues = terms.cues();
         let left = Self {
-            sentence: cues.record_tone.filter(|_| is_recorded),
+            sentence,
             waiting_callee: cues.waiting_callee.clone(),
             last_minute: cues.last_minute.filter(|_| longest > LAST_MINUTE),
             question: question.cloned(),
@@ -91,6 +95,13 @@ impl Left {
     fn some(self) -> Option<Box<Self>> {
         let has_some = self.sentence.is_some() || self.last_minute.is_some() || self.question.is_some();
         has_some.then(|| Box::new(self))
+    }
+}
+
+impl Cue {
+    /// Whether somebody has still to hear that the call is recorded, or hears it.
+    pub(super) fn owes_sentence(&self) -> bool {
+        self.left.as_ref().is_some_and(|left| left.sentence.is_some())
     }
 }
 
@@ -177,10 +188,10 @@ impl Call {
     /// The talk begins: what has to be said in it.
     pub(super) fn cue_talk(&mut self, hands: &mut Hands, now: Now, longest: Duration) {
         let right = self.warrant.as_ref();
-        let is_recorded = self.is_to_be_recorded();
+        let sentence = self.told_of_recording().filter(|_| self.is_being_recorded());
         let terms = right.and_then(|right| right.terms());
         let question = right.and_then(Warrant::plan).and_then(Plan::question);
-        self.cue.left = terms.and_then(|terms| Left::of(terms, question, longest, is_recorded));
+        self.cue.left = terms.and_then(|terms| Left::of(terms, question, longest, sentence));
         self.watch_talk(hands, now);
         self.begin_sentence(hands, now);
     }
@@ -237,14 +248,30 @@ impl Call {
         self.say(hands, now, Step::LastMinute, hearers, &clip);
     }
 
-    /// The caller has our answer: who has to be told that the call is recorded, is told so.
+    /// Both hear that the recording pauses, or goes on, because one of them wanted that. Nothing else that is said is cut short
+    /// by it.
+    pub(super) fn sound_pause(&mut self, hands: &mut Hands, now: Now, control: Control) {
+        if self.cue.step != Step::None || !self.sentence_hearers().is_empty() || self.talk.is_none() {
+            return;
+        }
+        let signals = &self.config.media.signals;
+        let clip = match control {
+            Control::Pause => signals.pause(),
+            Control::Resume => signals.resume(),
+        };
+        let clip = clip.clone();
+        self.say(hands, now, Step::Pause, Hearers::Both, &clip);
+    }
+
+    /// The caller has our answer: who has to be told that the call is recorded, is told so. It may be recorded no more by then.
     pub(super) fn say_sentence(&mut self, hands: &mut Hands, now: Now) {
         let Some(left) = &self.cue.left else { return };
         let (Some(hearers), Step::None) = (left.sentence, self.cue.step) else {
             return;
         };
         let waiting = left.waiting_callee.clone();
-        let Some(clip) = self.prompt(PromptName::Recorded.name()) else {
+        let clip = self.prompt(PromptName::Recorded.name());
+        let Some(clip) = clip.filter(|_| self.is_being_recorded()) else {
             self.hush_both(hands);
             return self.sentence_said();
         };
@@ -317,7 +344,7 @@ impl Call {
                 self.hush_both(hands);
                 self.sentence_said();
             }
-            Step::LastMinute => {
+            Step::LastMinute | Step::Pause => {
                 let left = self.cue.left.as_ref();
                 match left.and_then(|left| left.sentence) {
                     // It was cut short by this, or has waited for it.
@@ -337,7 +364,7 @@ impl Call {
             Step::None => {}
             // The caller hears on that it rings.
             Step::Whisper => self.bridge.hush(hands, LegName::Callee),
-            Step::Sentence | Step::LastMinute => self.hush_both(hands),
+            Step::Sentence | Step::LastMinute | Step::Pause => self.hush_both(hands),
         }
     }
 }

@@ -58,6 +58,8 @@ pub enum CallTimer {
     LastMinute,
     /// What is said to a party beside the other one is over.
     Cue,
+    /// No further key came of what a party began to key that may become a code of ours.
+    Code(LegName),
     /// A 2xx of ours has not been ACKed yet: send it again, or give up.
     Unacked(LegName),
     /// A request of ours within a leg has got no final answer.

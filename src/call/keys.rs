@@ -34,7 +34,7 @@ impl Ear {
             (Listening::Yes, Again::No) => {
                 let _ = self.keys.try_push(key);
             }
-            (Listening::Yes, Again::Yes) | (Listening::No, Again::No | Again::Yes) => {}
+            (Listening::Yes, Again::Yes) | (Listening::No | Listening::Between, Again::No | Again::Yes) => {}
         }
     }
 }
@@ -64,7 +64,8 @@ impl Call {
                 ear.listening = Listening::No;
                 ear.keys.clear();
             }
-            self.bridge.listen(hands, name, Listening::No);
+            let between = self.between(name);
+            self.bridge.listen(hands, name, between);
         }
     }
 
@@ -97,8 +98,10 @@ impl Call {
         let again = ear.twice.told(now.at, key, By::Message);
         ear.press(key, again);
         match (ear.listening, again) {
-            (Listening::Yes, Again::No | Again::Yes) | (Listening::No, Again::Yes) => Whose::Ours,
-            (Listening::No, Again::No) => Whose::Theirs,
+            (Listening::Yes, Again::No | Again::Yes) | (Listening::No | Listening::Between, Again::Yes) => {
+                Whose::Ours
+            }
+            (Listening::No | Listening::Between, Again::No) => Whose::Theirs,
         }
     }
 

@@ -203,7 +203,8 @@ pub enum Order {
     /// What is played on this leg ends, if anything is.
     Hush(MediaPort),
     /// Whether keys that this leg's peer presses are for us, from now on and until the flow ends: then each is told by
-    /// [`Report::Heard`], whether it comes as an event or as tones.
+    /// [`Report::Heard`], whether it comes as an event or as tones. Or whether we tell them to the other one: then each
+    /// event is told by [`Report::Key`].
     Listen(MediaPort, Listening),
     /// What this leg's peer hears is recorded there from now on, until the flow ends; `None`: no more. Without effect
     /// where no flow is.
@@ -246,7 +247,8 @@ pub enum Report {
     /// Both flows of the pair that this one belongs to have been silent, RTCP too, for the time-out.
     /// Said once until packets come again.
     Dead(MediaPort),
-    /// The peer pressed a key, as an event that can't go on as packets: the other leg has agreed on none.
+    /// The peer pressed a key, as an event that doesn't go on as packets: the other leg has agreed on none, or we listen
+    /// between the two.
     Key(MediaPort, Digit),
     /// The peer keyed something to us, who listen.
     Heard(MediaPort, Heard),

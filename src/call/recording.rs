@@ -6,6 +6,7 @@
 //!
 //! A call has one recording at the most, under the call's own id: it is one id everywhere.
 
+mod code;
 mod record;
 mod take;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use code::{Code, Pausing};
 pub use record::{Fate, Fault, Recording, Why};
 pub(super) use take::before_answer;
 
@@ -28,6 +30,8 @@ pub struct Recordings {
     pub since: Since,
     /// What is shorter isn't kept.
     pub shortest: Duration,
+    /// How a party pauses it by its phone, if one may.
+    pub pausing: Option<Pausing>,
 }
 
 impl Default for Recordings {
@@ -35,6 +39,7 @@ impl Default for Recordings {
         Self {
             since: Since::default(),
             shortest: RECORDING_SHORTEST,
+            pausing: None,
         }
     }
 }
@@ -162,7 +167,7 @@ pub enum Controlled {
 }
 
 /// A call's recording, as far as it has come.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Course {
     began: Wall,
     /// How long it had lasted when this process came to it, and when that was.
@@ -175,6 +180,8 @@ pub struct Course {
     fault: Option<(Fault, Loss)>,
     /// How it ended.
     over: Option<Over>,
+    /// What may become the code by which it is paused.
+    codes: code::Codes,
 }
 
 /// How much isn't kept.
@@ -221,6 +228,7 @@ impl Course {
             paused_before: Duration::ZERO,
             fault: None,
             over: None,
+            codes: code::Codes::default(),
         }
     }
 
@@ -251,6 +259,7 @@ impl Course {
             paused_before: Duration::from_millis(kept.paused_before_ms).saturating_add(earlier),
             fault: kept.fault.or(is_cut.then_some((Fault::Restart, Loss::Some))),
             over: kept.over,
+            codes: code::Codes::default(),
         }
     }
 
@@ -307,6 +316,16 @@ impl Course {
             (None, _) | (Some((_, Loss::Some)), Loss::All) => self.fault = Some((fault, loss)),
             (Some(_), Loss::Some) | (Some((_, Loss::All)), Loss::All) => {}
         }
+    }
+
+    /// Whether it hasn't ended.
+    const fn runs(&self) -> bool {
+        self.over.is_none()
+    }
+
+    /// Whether it runs, and something of it is kept.
+    pub(super) const fn is_kept(&self) -> bool {
+        self.over.is_none() && !matches!(self.fault, Some((_, Loss::All)))
     }
 
     /// What becomes of it by now.

@@ -37,6 +37,7 @@ use self::tls::Tls;
 use super::media::InterfaceId;
 use super::targets::{Place, Resolved};
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
+use crate::masking::cues::Hearers;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::ListenerId;
 
@@ -319,6 +320,8 @@ pub struct Trunk {
     pub tls: Tls,
     /// Whether calls that come or leave by it are recorded, whatever their bindings say.
     pub record: bool,
+    /// Who is told, before the two talk, that such a call is recorded, if it is.
+    pub record_tone: Option<Hearers>,
 }
 
 impl Trunk {
@@ -417,6 +420,7 @@ impl Trunk {
             session: SessionWish::default(),
             tls: Tls::default(),
             record: false,
+            record_tone: None,
         }
     }
 }

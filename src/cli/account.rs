@@ -49,7 +49,7 @@ pub struct One {
 
 /// What `account set` takes.
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["x_per_a", "expiry_max", "language", "record", "record_from"]))]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["x_per_a", "expiry_max", "language", "record", "record_from", "record_tone"]))]
 pub struct Set {
     /// Its name
     name: String,
@@ -75,17 +75,23 @@ pub(super) struct Recording {
     /// From when on: "answer", or "early_media", when the caller hears the called side before that; "conf" for the conf's
     #[arg(long, value_name = "WHEN", value_parser = ["answer", "early_media", "conf"])]
     record_from: Option<String>,
+    /// Who is told, before the two talk, that the call is recorded: "caller", "callee", "both"; "binding": whom its binding
+    /// names. Whoever a binding, pool, account or trunk names is told
+    #[arg(long, value_name = "WHO", value_parser = ["caller", "callee", "both", "binding"])]
+    record_tone: Option<String>,
 }
 
 impl Recording {
     /// As the API names it.
     pub(super) fn fields(self) -> impl Iterator<Item = (&'static str, Value)> {
-        let from = self.record_from.map(|from| match from.as_str() {
-            "conf" => Value::Null,
-            from => from.into(),
-        });
+        let or_null = |name, nobody: &str, word: Option<String>| {
+            let value = word.map(|word| if word == nobody { Value::Null } else { word.into() });
+            value.map(|value| (name, value))
+        };
         let record = self.record.map(|record| ("record", record.into()));
-        record.into_iter().chain(from.map(|from| ("record_from", from)))
+        let from = or_null("record_from", "conf", self.record_from);
+        let tone = or_null("record_tone", "binding", self.record_tone);
+        [record, from, tone].into_iter().flatten()
     }
 }
 

@@ -76,6 +76,7 @@ impl Kind {
                 "language",
                 "record",
                 "record_from",
+                "record_tone",
             ],
             Self::Pool => &[
                 "name",
@@ -97,6 +98,7 @@ impl Kind {
                 "language",
                 "record",
                 "record_from",
+                "record_tone",
                 "extension_width",
                 "extensions_per_x",
                 "collect",

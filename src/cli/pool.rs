@@ -105,7 +105,7 @@ impl Mode {
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
     "name", "pairs_per_x", "relations_per_y", "city_rule", "fallback_cities", "reuse", "callback",
     "accept_unidentified", "quarantine", "free_low", "ring_timeout", "calls_per_x", "calls_per_caller", "t38",
-    "language", "record", "record_from",
+    "language", "record", "record_from", "record_tone",
     "width", "extensions_per_x", "collect", "owner_dials", "last_kept",
     "ask_url", "ask_secret_file", "ask_secret_env", "ask_numbers",
     "question", "question_to", "question_keys", "question_loops",

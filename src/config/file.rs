@@ -13,7 +13,8 @@ use crate::base::limits;
 use crate::base::number::NumberPlan;
 use crate::call::bans::Terms;
 use crate::call::config::{Config, SipTimers, Strangers};
-use crate::call::recording::Recordings;
+use crate::call::recording::{Code, Pausing, Recordings};
+use crate::masking::cues::Hearers;
 use crate::masking::quarantine;
 use crate::masking::recording::Since;
 use crate::media::prompts;
@@ -295,12 +296,24 @@ fn recordings(root: &Section<'_>) -> (Option<Recordings>, recorder::Config) {
         "key",
         "from",
         "shortest_ms",
+        "pause_code",
+        "pause_by",
     ];
     let section = root.section("recordings", "[recordings]", &keys);
     let shortest = limits::RECORDING_SHORTEST.as_millis() as u32;
+    let code = |text: &str| match text {
+        "" => Ok(None),
+        text => Code::of(text)
+            .map(Some)
+            .ok_or_else(|| "write two to six keys of which the first is * or #, as \"*7\"".into()),
+    };
+    let by = section.choice("pause_by", &Hearers::NAMES, Hearers::Both);
     let recordings = Recordings {
         since: section.choice("from", &Since::NAMES, Since::default()),
         shortest: Duration::from_millis(section.integer("shortest_ms", 0..=60_000, shortest).into()),
+        pausing: section
+            .parsed("pause_code", None, code)
+            .map(|code| Pausing { code, by }),
     };
     let folder = |text: &str| Ok((!text.is_empty()).then(|| PathBuf::from(text)));
     let name = |text: &str| match text {

@@ -51,6 +51,8 @@ pub const KEYS: &[(&str, Takes)] = &[
     ("recordings.enabled", Takes::Restart),
     ("recordings.from", Takes::Reload),
     ("recordings.shortest_ms", Takes::Reload),
+    ("recordings.pause_code", Takes::Reload),
+    ("recordings.pause_by", Takes::Reload),
     ("recordings.dir", Takes::Restart),
     ("recordings.keep_days", Takes::Restart),
     ("recordings.at_least_days", Takes::Restart),

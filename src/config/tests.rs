@@ -276,6 +276,10 @@ fn every_fault_of_the_main_file_names_line_text_and_cure() {
             "u.toml:2: at_least_days = 31: recordings are deleted after recordings.keep_days: write fewer days, or keep them longer",
         ),
         (
+            "[recordings]\npause_code = \"77\"",
+            "u.toml:2: pause_code = \"77\": write two to six keys of which the first is * or #, as \"*7\"",
+        ),
+        (
             "[api.aliyun]\nlisten = \"127.0.0.1:8090\"",
             "u.toml:2: listen = \"127.0.0.1:8090\": this dialect is not available in this version; leave the key out, or write listen = \"\"",
         ),

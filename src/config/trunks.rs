@@ -30,6 +30,7 @@ use crate::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, EarlyMedia, Gateway, GatewaysCall, LargeRequests, MayShow, Naming,
     Redirects, Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
 };
+use crate::masking::cues::Hearers;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sdp::media::CodecName;
 use crate::sip::path::Transport;
@@ -90,6 +91,7 @@ const KEYS: &[&str] = &[
     "reliable_provisionals",
     "charging_vector",
     "record",
+    "record_tone",
     "session_id",
     "first_response_timeout_s",
     "progress_timeout_s",
@@ -130,6 +132,12 @@ const REFUSALS: [(&str, Refusals); 3] = [
     ("status", Refusals::Status),
     ("tone", Refusals::Tone),
     ("prompt", Refusals::Prompt),
+];
+const TOLD: [(&str, Option<Hearers>); 4] = [
+    ("none", None),
+    ("caller", Some(Hearers::Caller)),
+    ("callee", Some(Hearers::Callee)),
+    ("both", Some(Hearers::Both)),
 ];
 const DTMF: [(&str, Dtmf); 2] = [("rtp", Dtmf::Rtp), ("info", Dtmf::Info)];
 const SESSION_TIMER: [(&str, SessionTimer); 3] = [
@@ -232,6 +240,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         dtmf: section.choice("dtmf", &DTMF, Dtmf::Rtp),
         session: session(section),
         record: section.flag("record"),
+        record_tone: section.choice("record_tone", &TOLD, None),
         charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
         session_id: section.choice("session_id", &NAMING, Naming::None),
         tls: super::tls::of_trunk(section, listeners, others),

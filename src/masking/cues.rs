@@ -34,6 +34,15 @@ impl Hearers {
             Self::Both => "both",
         }
     }
+
+    /// Everybody whom one of these names.
+    #[must_use]
+    pub fn of_both(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) if one != other => Some(Self::Both),
+            (one, other) => one.or(other),
+        }
+    }
 }
 
 /// What becomes of the media that the called side sends before it answers.

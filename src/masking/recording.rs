@@ -1,6 +1,8 @@
-//! Whether the calls of a pool or an account are recorded, and from when, where their bindings don't say.
+//! Whether the calls of a pool or an account are recorded, from when, and who is told, where their bindings don't say.
 
 use serde::{Deserialize, Serialize};
+
+use super::cues::Hearers;
 
 /// From when on a call is recorded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -32,15 +34,18 @@ pub struct Wish {
     pub record: bool,
     /// From when on; the conf's word if `None`.
     pub since: Option<Since>,
+    /// Who is told, before the two talk, that the call is recorded.
+    pub tone: Option<Hearers>,
 }
 
 impl Wish {
-    /// Both wishes: all are recorded if one says so, and this one says first from when on.
+    /// Both wishes: all are recorded if one says so, this one says first from when on, and whoever one of them names is told.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
             record: self.record || other.record,
             since: self.since.or(other.since),
+            tone: Hearers::of_both(self.tone, other.tone),
         }
     }
 }
@@ -52,6 +57,8 @@ pub struct WishChange {
     pub record: Option<bool>,
     /// From when on.
     pub since: Option<Option<Since>>,
+    /// Who is told.
+    pub tone: Option<Option<Hearers>>,
 }
 
 impl WishChange {
@@ -61,6 +68,7 @@ impl WishChange {
         Wish {
             record: self.record.unwrap_or(old.record),
             since: self.since.unwrap_or(old.since),
+            tone: self.tone.unwrap_or(old.tone),
         }
     }
 }
@@ -74,14 +82,17 @@ mod tests {
         let pool = Wish {
             record: false,
             since: Some(Since::EarlyMedia),
+            tone: Some(Hearers::Caller),
         };
         let account = Wish {
             record: true,
             since: Some(Since::Answer),
+            tone: Some(Hearers::Callee),
         };
         let both = Wish {
             record: true,
             since: Some(Since::EarlyMedia),
+            tone: Some(Hearers::Both),
         };
         assert_eq!(pool.or(account), both);
         assert_eq!(Wish::default().or(account), account);
@@ -92,11 +103,13 @@ mod tests {
         let old = Wish {
             record: true,
             since: Some(Since::EarlyMedia),
+            tone: Some(Hearers::Both),
         };
         assert_eq!(WishChange::default().after(old), old);
         let change = WishChange {
             record: Some(false),
             since: Some(None),
+            tone: Some(None),
         };
         assert_eq!(change.after(old), Wish::default());
     }

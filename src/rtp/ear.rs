@@ -27,6 +27,9 @@ pub enum Listening {
     No,
     /// They are: each is told when it is pressed, and when it is let go.
     Yes,
+    /// They are the other leg's peer's, and we tell it: each that comes as an event is told to us when it is let go, and
+    /// isn't relayed. So one can be kept back.
+    Between,
 }
 
 /// What happened to a key.

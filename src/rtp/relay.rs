@@ -14,7 +14,7 @@ use arrayvec::ArrayVec;
 use super::dtmf::{Digit, Keypad};
 use super::ear::events::Events;
 use super::ear::{Ear, Heard, Listening};
-use super::flow::{Counts, FlowSpec, Payloads, RtcpPort, Stream, Way};
+use super::flow::{Counts, FlowSpec, Payload, Payloads, RtcpPort, Stream, Way};
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::packet;
@@ -84,8 +84,8 @@ pub struct Relay {
 /// A key that a flow's peer pressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Keyed {
-    /// As an event, where the other leg has agreed on no events at that clock: whoever asks may have another way to tell
-    /// it.
+    /// As an event that isn't relayed: the other leg has agreed on no events at that clock, and whoever asks may have
+    /// another way to tell it; or we are between the two.
     Across(Digit),
     /// To us, who listen.
     ToUs(Heard),
@@ -138,12 +138,23 @@ struct Flow {
     events: Option<Box<Events>>,
     /// What listens to its peer; absent if nobody does.
     ear: Option<Box<Ear>>,
+    /// What becomes of the events that its peer sends, where no ear takes them.
+    events_go: EventsGo,
     /// The keys that its peer has told, by a message or as events; absent until it tells one.
     twice: Option<Box<Twice>>,
     /// What secures it; absent if nothing does.
     crypt: Option<Box<Crypt>>,
     /// Where what its peer hears is recorded; `None` if it isn't.
     tap: Option<Tap>,
+}
+
+/// What becomes of the events that a flow's peer sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum EventsGo {
+    /// They are relayed as they come, if the other leg takes any.
+    On,
+    /// They are told above, a key at a time.
+    Up,
 }
 
 /// What may come to a flow's RTP port.
@@ -247,6 +258,7 @@ impl Relay {
             beat: None,
             events: None,
             ear: None,
+            events_go: EventsGo::On,
             twice: None,
             crypt: None,
             tap: None,
@@ -397,16 +409,22 @@ impl Relay {
                 self.heard.push_back((port, Keyed::ToUs(heard)));
             });
         }
-        let agreed = payload.and_then(|payload| Some((payload, payload.other?)));
+        let events_go = flow.events_go;
+        let goes_up = |payload: &Payload| payload.is_event && events_go == EventsGo::Up;
+        let relayed = payload.filter(|payload| !goes_up(payload));
+        let agreed = relayed.and_then(|payload| Some((payload, payload.other?)));
         let Some((payload, number)) = agreed else {
             match payload {
-                Some(payload) if flow.ear.is_some() => flow.count_in(now, &payload),
+                Some(payload) if flow.ear.is_some() || goes_up(&payload) => flow.count_in(now, &payload),
                 Some(_) | None => flow.drop_foreign(header.payload_type),
             }
             if let Some(event) = payload.filter(|payload| payload.is_event && flow.ear.is_none()) {
                 let payload = packet.get(body).unwrap_or_default();
                 let heard = flow.hear_key(now, &header, event.clock_hz, payload);
                 self.heard.extend(heard.map(|digit| (port, Keyed::Across(digit))));
+                if goes_up(&event) {
+                    self.left_out(port);
+                }
             }
             return None;
         };
@@ -514,8 +532,12 @@ impl Relay {
             Listening::Yes => {
                 flow.ear.get_or_insert_default();
             }
-            Listening::No => flow.ear = None,
+            Listening::No | Listening::Between => flow.ear = None,
         }
+        flow.events_go = match listening {
+            Listening::Yes | Listening::No => EventsGo::On,
+            Listening::Between => EventsGo::Up,
+        };
     }
 
     /// The port of a secured flow whose peer's sequence numbers have rolled over, and how often by now: whoever goes on

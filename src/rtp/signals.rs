@@ -149,6 +149,17 @@ fn last_minute() -> Vec<i16> {
     round.repeat(3)
 }
 
+/// Two short tones of 1000 Hz: nothing is recorded from now on.
+fn pause() -> Vec<i16> {
+    let beats = [on(&[1_000], 200), off(200), on(&[1_000], 200)];
+    beats.iter().flat_map(|beat| heard(*beat)).collect()
+}
+
+/// A long one: it is again.
+fn resume() -> Vec<i16> {
+    heard(on(&[1_000], 600))
+}
+
 /// One part. Every one begins at zero, so that it doesn't click.
 fn heard(beat: Beat) -> Vec<i16> {
     let count = (beat.ms * (SAMPLE_RATE_HZ / 1_000)) as usize;
@@ -170,6 +181,8 @@ pub struct Signals {
     congestion: Arc<Clip>,
     unobtainable: Arc<Clip>,
     last_minute: Arc<Clip>,
+    pause: Arc<Clip>,
+    resume: Arc<Clip>,
 }
 
 impl Signals {
@@ -199,12 +212,24 @@ impl Signals {
             congestion: telling(Signal::Congestion),
             unobtainable: telling(Signal::Unobtainable),
             last_minute: Arc::new(Clip::new(&last_minute(), Repeats::Once)),
+            pause: Arc::new(Clip::new(&pause(), Repeats::Once)),
+            resume: Arc::new(Clip::new(&resume(), Repeats::Once)),
         }
     }
 
     /// A minute is left: the same in every country. Short, since the other party isn't heard meanwhile.
     pub fn last_minute(&self) -> &Arc<Clip> {
         &self.last_minute
+    }
+
+    /// The recording of the call pauses: the same in every country.
+    pub fn pause(&self) -> &Arc<Clip> {
+        &self.pause
+    }
+
+    /// It goes on.
+    pub fn resume(&self) -> &Arc<Clip> {
+        &self.resume
     }
 
     /// The sound of a signal.

@@ -159,6 +159,7 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
     let bad_prompts = prompts::read(&mut conf);
     let Disk { store, records } = open_disk(&conf, &clock, &health, &journal, |recorded| {
         room::give_orders(threads, &lanes, left.close(recorded), &health);
+        left.look_for_recordings(&conf.recordings.dir);
         std::mem::take(&mut left.records)
     })?;
     journal.told(&left.unreadable);

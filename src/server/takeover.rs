@@ -1,6 +1,7 @@
 //! The calls that the process before left in progress: which go on here and which end, and where each of them lives.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use crate::call::cdr::Cdr;
 use crate::call::config::MediaConfig;
 use crate::call::kept::{self, Fate};
 use crate::call::media::{Lanes, MediaPort, Order};
+use crate::call::recording::{self, Fault, Recording, Why};
+use crate::records::recordings::index::Index;
 use crate::store::journal::LeftCall;
 
 /// The calls that the process before left in progress.
@@ -166,5 +169,83 @@ impl Left {
             }
         }
         closed
+    }
+
+    /// Says of every call what became of its recording, as far as that can be known here: of those that nobody can go on with,
+    /// the journal knows what was so when they were called. `dir`: where recordings lie.
+    pub(super) fn look_for_recordings(&mut self, dir: &Path) {
+        let of_calls = self.calls.iter_mut().flatten().map(|call| &mut call.record);
+        let all = self.records.iter_mut().chain(of_calls);
+        let mut open: Vec<&mut Cdr> = all.filter(|record| is_open(record)).collect();
+        let Some(since) = open.iter().map(|record| record.arrived_at).min() else {
+            return;
+        };
+        let index = match Index::scan_since(dir, Some(since)) {
+            Ok((index, _)) => index,
+            Err(error) => return tracing::warn!("what was recorded of calls that were left isn't known: {error}"),
+        };
+        for record in &mut open {
+            let found = index.of_call(record.call_id).next().map(|entry| entry.recording);
+            record.recording = left_of(record, found);
+        }
+    }
+}
+
+/// Whether a record says nothing yet of a recording that there may be.
+fn is_open(record: &Cdr) -> bool {
+    match record.recording.fate {
+        recording::Fate::None(Why::NotAsked | Why::NotAnswered) => true,
+        recording::Fate::None(Why::Class95 | Why::Off | Why::TooShort | Why::Lost(_))
+        | recording::Fate::Kept
+        | recording::Fate::Gaps(_) => false,
+    }
+}
+
+/// What became of the recording of a call that nobody goes on with, if `found` is what there is of it. The keeper ends that
+/// where it was left.
+fn left_of(record: &Cdr, found: Option<Id>) -> Recording {
+    match (found, record.recording.fate, record.answered_at) {
+        (Some(id), ..) => Recording {
+            id: Some(id),
+            fate: recording::Fate::Gaps(Fault::Restart),
+            paused_s: 0,
+        },
+        // It was to be recorded, and was answered.
+        (None, recording::Fate::None(Why::NotAnswered), Some(_)) => {
+            Recording::none(Why::Lost(Fault::Restart))
+        }
+        (None, ..) => record.recording,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::native::support::cdr;
+
+    #[test]
+    fn a_call_that_nobody_goes_on_with_says_what_is_there_of_its_recording() {
+        let id = Id::from_bits(7);
+        let record = |why, answered_at| Cdr {
+            recording: Recording::none(why),
+            answered_at,
+            ..cdr(7)
+        };
+        let answered = Some(Wall::from_millis(2));
+        let said = |record: &Cdr, found| {
+            let recording = left_of(record, found);
+            (recording.id, recording.fate.state(), recording.fate.reason())
+        };
+        let asked = record(Why::NotAnswered, answered);
+        assert_eq!(said(&asked, Some(id)), (Some(id), "gaps", "restart"));
+        assert_eq!(said(&asked, None), (None, "none", "restart"));
+        let early = record(Why::NotAnswered, None);
+        assert_eq!(said(&early, Some(id)), (Some(id), "gaps", "restart"));
+        assert_eq!(said(&early, None), (None, "none", "not answered"));
+        let nobodys = record(Why::NotAsked, answered);
+        assert_eq!(said(&nobodys, None), (None, "none", "not asked"));
+        for why in [Why::Class95, Why::Off, Why::TooShort] {
+            assert!(!is_open(&record(why, answered)), "{why:?} stands");
+        }
     }
 }

@@ -143,6 +143,10 @@ impl Stage for Tapped {
         self.stage.set_pool(mode, settings);
     }
 
+    fn set_account(&mut self, settings: &[&str]) {
+        self.stage.set_account(settings);
+    }
+
     fn own_in(&mut self, mode: &str, x: &str) {
         self.stage.own_in(mode, x);
     }
@@ -175,7 +179,7 @@ impl Stage for Tapped {
         Stage::recorder_says(&mut self.stage, what, why);
     }
 
-    fn recording(&mut self) -> (Vec<String>, [usize; 2]) {
+    fn recording(&mut self) -> (Vec<String>, Option<[usize; 2]>) {
         self.stage.recording()
     }
 

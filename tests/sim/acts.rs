@@ -142,6 +142,9 @@ impl Crowd {
                 self.cast.stage.records(Records::Full);
                 self.soon(10_000, Deed::DiskFree);
             }
+            Deed::Control(control) => self.cast.stage.control_recordings(control),
+            Deed::Code(which) => self.code(which),
+            Deed::Unkept(why, loss) => self.cast.stage.unkept(why, loss),
             Deed::DiskFree => self.cast.stage.records(Records::Kept),
             Deed::SetForward(s) => self.cast.stage.set_forward(Duration::from_secs(s.into())),
             Deed::Storm(ms) => self.cast.stage.storm(Duration::from_millis(ms.into())),
@@ -316,6 +319,19 @@ impl Crowd {
         for key in e.bytes() {
             at += Duration::from_millis(200);
             self.plan(at, Deed::Press(place, key));
+        }
+    }
+
+    /// One of those who talk keys the code.
+    fn code(&mut self, which: u32) {
+        let talks = |place: &&Place| self.state(**place) == State::Up;
+        let talking: Vec<Place> = self.minds.keys().filter(talks).copied().collect();
+        let Some(place) = talking.get(which as usize % talking.len().max(1)) else {
+            return;
+        };
+        let now = self.cast.stage.now();
+        for (after, key) in [(0, b'*'), (200, b'7')] {
+            self.plan(now + Duration::from_millis(after), Deed::Press(*place, key));
         }
     }
 }

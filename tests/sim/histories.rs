@@ -6,6 +6,7 @@ use std::time::Duration;
 mod plots;
 
 use umbra::base::chance::Chance;
+use umbra::call::recording::{Control, Fault};
 use umbra::masking::binding::Mode;
 use umbra::masking::inventory::{Fax, Freeze};
 
@@ -13,6 +14,7 @@ use crate::moods::{Crowd, Deed, Reload};
 use crate::support::cast::Cast;
 use crate::support::stage::{Binding, Doing, Large, Setup, Speaks, Stage};
 use crate::support::world::owner::Amend;
+use crate::support::world::recorder::Loss;
 use crate::support::world::restart::{Kill, Moment};
 use crate::support::world::{Weather, World};
 
@@ -44,6 +46,8 @@ pub fn live(seed: u64, mangled: u32) -> Crowd {
         cast: Cast::on(world),
         chance,
         plans: Vec::new(),
+        records: Chance::from_number(seed ^ 0x8EC0),
+        is_recorded: is_recorded(seed),
     };
     // One whom numbers are given to that had belonged to others, and one who has no business here.
     let other = plot.join("D", "15755512340");
@@ -64,6 +68,9 @@ pub fn live(seed: u64, mangled: u32) -> Crowd {
         let spray = Deed::Spray(20_000 + 2 * plot.chance.below(20) as u16);
         plot.plan(60_000, spray);
     }
+    if plot.is_recorded && plot.records.below(2) == 0 {
+        plot.class_95(&other, &stranger);
+    }
     plot.call(stranger.index, "17000000000");
     plot.call(stranger.index, "17900000000");
     plot.troubles(gateways);
@@ -75,10 +82,15 @@ pub fn live(seed: u64, mangled: u32) -> Crowd {
             plot.cast.phones[phone].media_v6 = Some(ring.first_port_v6_of(phone));
         }
     }
-    let Plot { cast, chance, plans } = plot;
+    let Plot {
+        cast, chance, plans, ..
+    } = plot;
     let mut crowd = Crowd::new(cast, chance);
     crowd.talkative = seed % 8 == 5;
     for (ms, deed) in plans {
+        crowd.plan(Duration::from_millis(ms.into()), deed);
+    }
+    for (ms, deed) in of_recordings(seed) {
         crowd.plan(Duration::from_millis(ms.into()), deed);
     }
     for (ms, kill) in kills(seed) {
@@ -90,6 +102,31 @@ pub fn live(seed: u64, mangled: u32) -> Crowd {
 
 /// Whom calls are sent on to.
 pub const ONWARD: &str = "13311122230";
+
+/// Whether this history's calls are recorded.
+fn is_recorded(seed: u64) -> bool {
+    seed.is_multiple_of(5)
+}
+
+/// What befalls recordings, by a chance of its own.
+fn of_recordings(seed: u64) -> Vec<(u32, Deed)> {
+    let mut chance = Chance::from_number(seed ^ 0x7A9E);
+    let count = if is_recorded(seed) { chance.below(12) } else { 0 };
+    let some = |_| {
+        let deed = match chance.below(8) {
+            0 | 1 => Deed::Control(Control::Pause),
+            2 => Deed::Control(Control::Resume),
+            3..=5 => Deed::Code(chance.below(100)),
+            loss => {
+                let why = Fault::ALL[chance.below(Fault::ALL.len() as u32) as usize];
+                let loss = if loss == 6 { Loss::Some } else { Loss::All };
+                Deed::Unkept(why, loss)
+            }
+        };
+        (chance.below(90_000), deed)
+    };
+    (0..count).map(some).collect()
+}
 
 /// When and how the process is killed, in every other history: by a chance of their own, so that the histories are the
 /// same but for that.
@@ -149,11 +186,16 @@ fn stage(seed: u64, chance: &mut Chance) -> Setup {
         names_sessions: chance.below(4) == 0,
         ..Setup::on(Setup::LAST)
     };
-    // In some every call is recorded.
-    if seed.is_multiple_of(5) {
+    // In some every call is recorded, or those of some bindings, and in some of these a code pauses it.
+    if is_recorded(seed) {
         let since = ["answer", "early_media"][usize::from(seed.is_multiple_of(2))];
         setup.recordings = Some(since.to_owned());
-        setup.trunk.push("record = true".to_owned());
+        if !seed.is_multiple_of(3) {
+            setup.trunk.push("record = true".to_owned());
+        }
+        if !seed.is_multiple_of(4) {
+            setup.pausing = Some(("*7".to_owned(), "both".to_owned()));
+        }
     }
     // One in three by something else than UDP over IPv4.
     match chance.below(24) {
@@ -194,6 +236,9 @@ struct Plot {
     cast: Cast<World>,
     chance: Chance,
     plans: Vec<(u32, Deed)>,
+    /// Which bindings want their calls recorded.
+    records: Chance,
+    is_recorded: bool,
 }
 
 impl Plot {
@@ -251,6 +296,11 @@ impl Plot {
             direction: self.one_in(6).then(|| direction.to_owned()),
             ttl: self.one_in(6).then(|| Duration::from_secs(61)),
             max: self.one_in(3).then(|| Duration::from_secs(60)),
+            record: self.is_recorded && self.records.below(2) == 0,
+            cues: (self.is_recorded && self.records.below(3) == 0)
+                .then(|| ("record_tone".to_owned(), "both".to_owned()))
+                .into_iter()
+                .collect(),
             ..Binding::default()
         }
     }
@@ -284,6 +334,23 @@ impl Plot {
             self.call(other.index, &x);
         }
         self.owner(&x);
+    }
+
+    /// A number of class 95: nothing of its calls may be recorded, whoever wants that.
+    fn class_95(&mut self, a: &Person, b: &Person) {
+        let x = "95588";
+        self.cast.stage.own(x);
+        self.cast.stage.bind(&Binding {
+            x: x.to_owned(),
+            a: a.number.clone(),
+            b: b.number.clone(),
+            record: true,
+            ..Binding::default()
+        });
+        for caller in [a, b] {
+            let at = self.records.below(60_000);
+            self.plans.push((at, Deed::Call(caller.index, x.to_owned())));
+        }
     }
 
     /// Strangers call A by X, and A calls back whom he named, often twice at once: one of them gets him.

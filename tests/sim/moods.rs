@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use umbra::base::chance::Chance;
+use umbra::call::recording::{Control, Fault};
 
 use crate::support::cast::Cast;
 use crate::support::phone::Extra;
@@ -13,6 +14,7 @@ use crate::support::stage::{Binding, Doing, Packet, Stage};
 use crate::support::text::Msg;
 use crate::support::world::World;
 use crate::support::world::owner::Amend;
+use crate::support::world::recorder::Loss;
 use crate::support::world::restart::Kill;
 
 #[path = "acts.rs"]
@@ -99,6 +101,12 @@ pub enum Deed {
     Stall(SocketAddr, u32),
     /// The owner loads a changed configuration.
     Reload(Reload),
+    /// Somebody pauses the recordings of all calls, or goes on with them.
+    Control(Control),
+    /// Somebody who talks keys the code by which his call's recording is paused.
+    Code(u32),
+    /// The recorder can't keep what was recorded last, or some of it.
+    Unkept(Fault, Loss),
     /// The disk takes no records for a while.
     DiskFull,
     /// It takes them again.

@@ -133,6 +133,10 @@ impl<S: Stage> Play<S> {
                 self.cast.stage.set_pool(mode, settings);
                 Ok(())
             }
+            ["account", settings @ ..] => {
+                self.cast.stage.set_account(settings);
+                Ok(())
+            }
             ["asks", name, digits, options @ ..] => self.asks(name, digits, options),
             ["server", words @ ..] => self.server(words),
             ["asked", words @ ..] => self.asked_for(words),

@@ -28,6 +28,8 @@ mod connections;
 mod hep;
 #[path = "line.rs"]
 mod line;
+#[path = "live/recordings.rs"]
+mod recordings;
 
 use conf::write_conf;
 use connections::Lines;
@@ -68,6 +70,8 @@ pub struct Live {
     awaited: Option<Setup>,
     /// Where copies of all messages go: no number may be in them.
     capture: Capture,
+    /// What whoever wanted a recording paused was told since somebody looked.
+    not_controlled: Vec<String>,
     /// The server that Umbra asks about calls, once a number has one.
     customer: Option<customer::Server>,
     /// Holds the net against other plays; marks what phones have heard so far.
@@ -134,6 +138,7 @@ impl Live {
             before: VecDeque::new(),
             awaited: None,
             capture,
+            not_controlled: Vec::new(),
             customer: None,
             claim,
         };
@@ -229,6 +234,19 @@ impl Live {
                 self.before.push_back(packet);
             }
         }
+    }
+
+    /// The live calls, as a listing has them.
+    fn calls(&self) -> Vec<Value> {
+        serde_json::from_str(&self.done("calls --json")).expect("JSON")
+    }
+
+    /// These settings as options of a command.
+    fn set(&self, command: &str, settings: &[&str]) {
+        let options: Vec<String> = (settings.iter())
+            .map(|setting| format!("--{}", setting.replacen('=', " ", 1)))
+            .collect();
+        self.done(&format!("{command} {}", options.join(" ")));
     }
 
     fn add_pool(&self, mode: &str) {
@@ -349,10 +367,11 @@ impl Stage for Live {
 
     fn set_pool(&mut self, mode: &str, settings: &[&str]) {
         self.add_pool(mode);
-        let options: Vec<String> = (settings.iter())
-            .map(|setting| format!("--{}", setting.replacen('=', " ", 1)))
-            .collect();
-        self.done(&format!("pool set {mode} {}", options.join(" ")));
+        self.set(&format!("pool set {mode}"), settings);
+    }
+
+    fn set_account(&mut self, settings: &[&str]) {
+        self.set("account set default", settings);
     }
 
     fn own_in(&mut self, mode: &str, x: &str) {
@@ -483,16 +502,19 @@ impl Stage for Live {
         self.done(&line);
     }
 
-    fn control_recordings(&mut self, _: Control) {
-        panic!("only the simulated server records");
+    fn control_recordings(&mut self, control: Control) {
+        for call in self.calls() {
+            let refused = recordings::control(&self.folder().join("data/control.sock"), &call, control);
+            self.not_controlled.extend(refused);
+        }
     }
 
-    fn recorder_says(&mut self, _: &str, _: &str) {
-        panic!("only the simulated server records");
+    fn recorder_says(&mut self, what: &str, why: &str) {
+        panic!("nobody makes a real recorder say {what} {why}: such a ladder is only simulated");
     }
 
-    fn recording(&mut self) -> (Vec<String>, [usize; 2]) {
-        panic!("only the simulated server records");
+    fn recording(&mut self) -> (Vec<String>, Option<[usize; 2]>) {
+        (std::mem::take(&mut self.not_controlled), None)
     }
 
     fn restart(&mut self, away: Duration) {
@@ -563,8 +585,7 @@ impl Stage for Live {
     }
 
     fn audio(&mut self) -> Vec<String> {
-        let calls: Vec<Value> = serde_json::from_str(&self.done("calls --json")).expect("JSON");
-        calls
+        self.calls()
             .iter()
             .map(|call| call["media"]["audio"].as_str().unwrap_or("").to_owned())
             .collect()
@@ -584,10 +605,15 @@ impl Stage for Live {
     }
 
     fn faults(&mut self) -> Vec<String> {
+        let recordings = self.setup.recordings.is_some().then(|| {
+            let cdrs = self.cdrs();
+            recordings::amiss(&self.folder().join("data/recordings"), &cdrs)
+        });
         let printed = self.printed();
         let bad = |line: &&str| line.contains("panicked") || line.contains(" ERROR ");
         let printed = printed.lines().filter(bad).map(str::to_owned);
-        printed.chain(self.capture.faults()).collect()
+        let recordings = recordings.into_iter().flatten();
+        printed.chain(self.capture.faults()).chain(recordings).collect()
     }
 }
 

@@ -136,6 +136,8 @@ pub struct Setup {
     pub announcements: usize,
     /// From when on calls are recorded that are to be; `None`: none is.
     pub recordings: Option<String>,
+    /// The keys by which a party pauses its call's recording, and who may.
+    pub pausing: Option<(String, String)>,
     /// Calls that the media ports suffice for.
     pub berths: u16,
     /// Whether the trunk lets media addresses be latched on.
@@ -207,6 +209,7 @@ impl Setup {
             words: Words::Tones,
             announcements: 500,
             recordings: None,
+            pausing: None,
             berths: 100,
             latch: false,
             media_on: vec!["v4".into()],
@@ -526,6 +529,8 @@ pub trait Stage {
     fn own_in(&mut self, mode: &str, x: &str);
     /// Settings of the pool of this mode, `NAME=VALUE` as the CLI's options have them.
     fn set_pool(&mut self, mode: &str, settings: &[&str]);
+    /// Settings of the default account.
+    fn set_account(&mut self, settings: &[&str]);
     /// Makes a number ours, in an X pool, whose customer's server is told numbers so.
     fn ask(&mut self, x: &str, numbers: &str);
     /// What that server says from now on.
@@ -544,8 +549,9 @@ pub trait Stage {
     fn control_recordings(&mut self, control: Control);
     /// The recorder says something (`gap`, `lost`) of the recording that began last, and why.
     fn recorder_says(&mut self, what: &str, why: &str);
-    /// What the recorder was told since the last time, and how many packets of the caller and of the callee it heard.
-    fn recording(&mut self) -> (Vec<String>, [usize; 2]);
+    /// What the recorder was told since the last time, and who wanted a recording paused that could not be; and how many
+    /// packets of the caller and of the callee it heard. `None`: of all that, only the answers are seen here.
+    fn recording(&mut self) -> (Vec<String>, Option<[usize; 2]>);
     /// The server is killed, and another process is there after so long.
     fn restart(&mut self, away: Duration);
     /// The server hands its calls over to another process, which is there at once.

@@ -2,7 +2,6 @@
 //! still know after a `kill -9`. Whoever uses this has `server` too.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::{Value, json};
+
+#[path = "desk.rs"]
+#[allow(clippy::duplicate_mod)] // a test binary may have the live stage too
+mod desk;
+
+pub use desk::ask;
 
 use crate::server::Server;
 
@@ -133,36 +138,6 @@ fn unbind(desk: &mut UnixStream, id: &str, tell: &impl Fn(&str, Story)) -> Optio
     assert!(matches!(status, 200 | 204 | 404 | 409), "{status} {answer}");
     tell(id, Story::Unbound);
     Some(())
-}
-
-/// One request and its answer; `None` when the server is gone.
-pub fn ask(desk: &mut UnixStream, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: umbra\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    desk.write_all(request.as_bytes()).ok()?;
-    let mut text = Vec::new();
-    let mut buffer = [0; 4_096];
-    loop {
-        let read = desk.read(&mut buffer).ok().filter(|read| *read > 0)?;
-        text.extend_from_slice(&buffer[..read]);
-        let whole = String::from_utf8_lossy(&text);
-        let Some((head, rest)) = whole.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length = head.lines().find_map(|line| {
-            line.to_ascii_lowercase()
-                .strip_prefix("content-length:")?
-                .trim()
-                .parse::<usize>()
-                .ok()
-        });
-        if rest.len() >= length.unwrap_or(0) {
-            let status = head.split(' ').nth(1)?.parse().ok()?;
-            return Some((status, serde_json::from_str(rest).unwrap_or(Value::Null)));
-        }
-    }
 }
 
 /// A thread that ends when this is dropped.

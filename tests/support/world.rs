@@ -45,7 +45,7 @@ mod disk;
 mod network;
 mod outputs;
 pub mod owner;
-mod recorder;
+pub mod recorder;
 pub mod restart;
 pub mod tapes;
 
@@ -540,6 +540,10 @@ impl Stage for World {
         self.sets_pool(mode_of(mode), settings);
     }
 
+    fn set_account(&mut self, settings: &[&str]) {
+        self.sets_account(settings);
+    }
+
     fn own_in(&mut self, mode: &str, x: &str) {
         self.owns_in(mode_of(mode), x);
     }
@@ -625,7 +629,7 @@ impl Stage for World {
         World::recorder_says(self, what, why);
     }
 
-    fn recording(&mut self) -> (Vec<String>, [usize; 2]) {
+    fn recording(&mut self) -> (Vec<String>, Option<[usize; 2]>) {
         let heard = std::mem::take(&mut self.tapes.taped);
         self.recorder.take(&heard)
     }

@@ -12,6 +12,7 @@ use super::{Desk, crossed, view};
 use crate::api::error::ApiError;
 use crate::api::fields::{Asked, Body, Fields, Named, wrong};
 use crate::base::language::{Language, NoLanguage};
+use crate::masking::cues::Hearers;
 use crate::masking::inventory::{Account, Standing};
 use crate::masking::recording::{Since, WishChange};
 use crate::masking::request::{Write, Written};
@@ -57,12 +58,15 @@ pub(super) fn language(fields: &mut Fields) -> Result<Option<Language>, ApiError
     .transpose()
 }
 
-/// Whether all calls are recorded, and from when on.
+/// Whether all calls are recorded, from when on, and who is told.
 pub(super) fn recording(fields: &mut Fields) -> Result<WishChange, ApiError> {
     Ok(WishChange {
         record: fields.truth("record")?,
         since: fields
             .patch("record_from", |f| f.word("record_from", &Since::NAMES))?
+            .into_change(),
+        tone: fields
+            .patch("record_tone", |f| f.word("record_tone", &Hearers::NAMES))?
             .into_change(),
     })
 }
@@ -80,7 +84,7 @@ impl Desk {
     }
 }
 
-/// `PATCH /v1/accounts/{name} {x_per_a, expiry_max_s, language, record, record_from}`: what is not named stays, `null` takes away.
+/// `PATCH /v1/accounts/{name} {x_per_a, expiry_max_s, language, record, record_from, record_tone}`: what is not named stays, `null` takes away.
 pub(super) async fn set(
     State(desk): State<Arc<Desk>>,
     Named(name): Named,

@@ -100,7 +100,7 @@ pub(super) async fn usage(
 
 /// `PATCH /v1/pools/{name or key} {name, axb_pairs_per_x, relations_per_y, city_rule, fallback_cities, reuse, callback,
 /// accept_unidentified, quarantine, free_low_percent, ring_timeout_s, calls_per_x, calls_per_caller,
-/// t38, extension_width, extensions_per_x, collect, owner_dials, last_kept_s, language, record, record_from, question, question_to, question_keys,
+/// t38, extension_width, extensions_per_x, collect, owner_dials, last_kept_s, language, record, record_from, record_tone, question, question_to, question_keys,
 /// question_loops}`: what is not named stays.
 pub(super) async fn set(
     State(desk): State<Arc<Desk>>,

@@ -20,6 +20,7 @@ use crate::call::targets::{Place, Server};
 use crate::call::trunk::{Gateway, GatewaysCall, MayShow, Trunk};
 use crate::masking::binding::{Binding, Ended, Party};
 use crate::masking::callee::Callee;
+use crate::masking::cues::Hearers;
 use crate::masking::group::{Group, Membership};
 use crate::masking::inventory::{Account, Number, NumberState, Pool, Standing, Thawed, Unidentified};
 use crate::masking::recording::Since;
@@ -131,6 +132,7 @@ pub(super) fn account(account: &Account) -> Value {
         "language": account.language,
         "record": account.recording.record,
         "record_from": account.recording.since.map(Since::name),
+        "record_tone": account.recording.tone.map(Hearers::name),
         "created_at": made(account.created),
     })
 }
@@ -174,6 +176,7 @@ pub(super) fn pool(pool: &Pool) -> Value {
         "language": pool.language,
         "record": pool.recording.record,
         "record_from": pool.recording.since.map(Since::name),
+        "record_tone": pool.recording.tone.map(Hearers::name),
         "created_at": made(pool.created),
     });
     if let Some(fields) = view.as_object_mut() {

@@ -182,6 +182,11 @@ impl Bridge {
         }
     }
 
+    /// Whether it is.
+    pub fn listens(&self, leg: LegName) -> Listening {
+        self.side(leg).map_or(Listening::No, |side| side.listening)
+    }
+
     /// What both sides hear belongs to this recording, from now on or from when their media begin; or to none any more.
     pub fn tap(&mut self, hands: &mut Hands, recording: Option<Id>) {
         // What the caller hears is the callee's channel, and the other way round.
@@ -276,7 +281,7 @@ impl Side {
     pub(super) fn order_ears(&self, hands: &mut Hands) {
         match self.listening {
             Listening::No => {}
-            Listening::Yes => {
+            Listening::Yes | Listening::Between => {
                 let listen = Order::Listen(self.port, self.listening);
                 hands.out.push_back(Output::Media(listen));
             }

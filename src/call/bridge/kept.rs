@@ -144,7 +144,7 @@ impl Bridge {
                 None => Order::Bind(side.port),
             });
         }
-        let heard = sides.iter().filter(|side| side.listening == Listening::Yes);
+        let heard = sides.iter().filter(|side| side.listening != Listening::No);
         orders.extend(heard.map(|side| Order::Listen(side.port, side.listening)));
         let [caller, callee] = sides;
         if (caller.open, callee.open) == (Opened::Yes, Opened::Yes) {

@@ -86,26 +86,33 @@ impl Call {
         match inspect::check_request(info).and_then(|()| key_of(info)) {
             Ok(Some(digit)) => match self.told_key(now, name, digit.key) {
                 Whose::Ours => Bounce::status(200),
-                Whose::Theirs => self.press(hands, now, name.other(), digit, By::Message),
+                Whose::Theirs => self.pass_key(hands, now, name, digit, By::Message),
             },
             Ok(None) => Bounce::status(200),
             Err(bounce) => bounce,
         }
     }
 
-    /// A leg's peer pressed a key as an event that can't go on as packets.
+    /// A leg's peer pressed a key as an event that doesn't go on as packets.
     pub fn keyed(&mut self, hands: &mut Hands, now: Now, port: MediaPort, digit: Digit) {
         if self.recorded == Recorded::Open
             && let Some(leg) = self.bridge.leg_of(port)
         {
             // Nobody waits for an answer.
-            let _ = self.press(hands, now, leg.other(), digit, By::Event);
+            let _ = self.pass_key(hands, now, leg, digit, By::Event);
         }
     }
 
     /// A key is to be heard by this leg's peer, if that can be. The answer to whoever pressed it: 200, or 500 with
     /// Retry-After if more keys come than can be pressed.
-    fn press(&mut self, hands: &mut Hands, now: Now, name: LegName, digit: Digit, by: By) -> Bounce {
+    pub(in crate::call) fn press(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        digit: Digit,
+        by: By,
+    ) -> Bounce {
         let has_events = self.bridge.has_events(name);
         let by_info = self.bridge.keys_by_info(name);
         let is_answered = self.record.answered_at.is_some();

@@ -12,6 +12,7 @@ use crate::call::phase::{Call, Recorded};
 use crate::call::port::{LegName, Output};
 use crate::call::warrant::Warrant;
 use crate::masking::binding::Binding;
+use crate::masking::cues::Hearers;
 use crate::masking::recording::{Since, Wish};
 
 /// Why a call of this binding has no recording as long as nobody has answered. `wish` is what its pool and account want,
@@ -42,12 +43,23 @@ impl Call {
         })
     }
 
-    /// Whether it is to be recorded, and law doesn't forbid it.
-    pub(in crate::call) fn is_to_be_recorded(&self) -> bool {
-        match self.not_recorded() {
-            Why::NotAsked | Why::Class95 => false,
-            Why::Off | Why::NotAnswered | Why::TooShort | Why::Lost(_) => true,
-        }
+    /// Whether it is being recorded, as far as is known: what isn't needn't be told to anybody.
+    pub(in crate::call) fn is_being_recorded(&self) -> bool {
+        self.recording.as_ref().is_some_and(|course| course.is_kept())
+    }
+
+    /// Who has to be told that it is recorded: whoever its binding, its pool, its account or one of its trunks names.
+    pub(in crate::call) fn told_of_recording(&self) -> Option<Hearers> {
+        let plan = self.warrant.as_ref().and_then(Warrant::plan)?;
+        let record = &self.record;
+        let trunks = [Some(record.trunk_in.as_str()), record.trunk_out.as_deref()];
+        let trunks = trunks.into_iter().flatten().filter_map(|name| {
+            let trunk = self.config.trunks.iter().find(|trunk| &*trunk.name == name);
+            trunk?.record_tone
+        });
+        let own = plan.binding().terms.cues().record_tone;
+        let told = Hearers::of_both(own, self.wish.tone);
+        trunks.fold(told, |told, tone| Hearers::of_both(told, Some(tone)))
     }
 
     /// Somebody is called: the record says why there is no recording, should nobody answer.
@@ -57,8 +69,12 @@ impl Call {
         }
     }
 
-    /// The caller hears the called side before it answers.
+    /// The caller hears the called side before it answers. Where somebody has to be told that the call is recorded, nothing
+    /// that is said before that is: the sentence comes behind the answer, and is the recording's beginning.
     pub(in crate::call) fn record_early(&mut self, hands: &mut Hands, now: Now) {
+        if self.told_of_recording().is_some() {
+            return;
+        }
         let of_conf = self.config.recordings.map(|recordings| recordings.since);
         match self.wish.since.or(of_conf) {
             Some(Since::EarlyMedia) => self.record_from_now(hands, now),
@@ -84,6 +100,7 @@ impl Call {
         self.note_course(now);
         hands.out.push_back(Output::Record(Order::Begin(begin)));
         self.bridge.tap(hands, Some(self.record.call_id));
+        self.await_code(hands);
     }
 
     /// What another process has to know: the recording, or why there is none.
@@ -145,6 +162,7 @@ impl Call {
         }
         self.recording = Some(course);
         self.note_course(now);
+        self.await_code(hands);
     }
 
     fn beginning(&self, course: &Course, now: Now) -> Box<Begin> {
@@ -174,7 +192,7 @@ impl Call {
 
     /// The talk is over, or what was heard before it: nothing is recorded any more.
     pub(in crate::call) fn stop_recording(&mut self, hands: &mut Hands, now: Now) {
-        let Some(course) = self.recording.as_mut().filter(|course| course.over.is_none()) else {
+        let Some(course) = self.recording.as_mut().filter(|course| course.runs()) else {
             return;
         };
         let shortest = self.config.recordings.map(|recordings| recordings.shortest);
@@ -186,6 +204,7 @@ impl Call {
         self.bridge.tap(hands, None);
         hands.out.push_back(Output::Record(order));
         self.note_course(now);
+        self.await_code(hands);
     }
 
     /// What its record says of the recording that there is.
@@ -202,7 +221,7 @@ impl Call {
         now: Now,
         control: Control,
     ) -> Controlled {
-        let Some(course) = self.recording.as_mut().filter(|course| course.over.is_none()) else {
+        let Some(course) = self.recording.as_mut().filter(|course| course.runs()) else {
             return match self.record.recording.fate {
                 Fate::None(why) => Controlled::NotRecorded(why),
                 Fate::Kept | Fate::Gaps(_) => Controlled::Over,

@@ -45,6 +45,7 @@ impl Switch {
                     call.last_minute(hands, now);
                 }
                 CallTimer::Cue => call.cue_over(hands, now),
+                CallTimer::Code(leg) => call.code_late(hands, now, leg),
                 CallTimer::Exchange(leg) => call.offer_late(hands, now, leg),
                 CallTimer::Wanted(leg) => call.offer_paused(hands, now, leg),
                 CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),

@@ -520,9 +520,10 @@ impl Switch {
         let Some(mut call) = self.take(me) else { return };
         let answers = !message.body().is_empty();
         call.note_message(now.at, name, Heading::In, Method::Ack, None, answers);
-        let was_calm = kept::is_calm(&call);
+        // What was to be said behind it may be of no use any more.
+        let before = (kept::is_calm(&call), call.cue.owes_sentence());
         call.ack_came(&mut self.hands, now, name, message);
-        if was_calm && kept::is_calm(&call) {
+        if before == (true, call.cue.owes_sentence()) && kept::is_calm(&call) {
             call.kept.stays();
         }
         self.put_back(call);

@@ -13,7 +13,7 @@ fn furnish(served: &Served) {
     done(served, "account add acme");
     done(
         served,
-        "account set acme --x-per-a 7 --expiry-max 30d --language en --record yes --record-from answer",
+        "account set acme --x-per-a 7 --expiry-max 30d --language en --record yes --record-from answer --record-tone caller",
     );
     done(served, "account add idle");
     done(served, "pool add crowd");
@@ -24,7 +24,7 @@ fn furnish(served: &Served) {
             "name": "others", "mode": "ax", "account": "acme", "city_rule": "strict", "reuse": "sticky",
             "fallback_cities": ["北京", "a;b"], "callback": "refused", "accept_unidentified": true,
             "quarantine": "24h soft", "free_low_percent": 35, "ring_timeout_s": 45, "language": "zh-hk",
-            "record": true, "record_from": "early_media",
+            "record": true, "record_from": "early_media", "record_tone": "both",
         }),
     );
     made(

@@ -1,6 +1,8 @@
 //! Every key by its name: what the shipped files say of it, and what a reload makes of it.
 
 use super::*;
+use crate::call::recording::Code;
+use crate::masking::cues::Hearers;
 
 /// Every key of a shipped file by its whole name.
 fn keys_of(text: &str) -> Vec<String> {
@@ -94,7 +96,8 @@ fn another(key: &str) -> Option<&'static str> {
         "recordings.at_least_days" => Some("10"),
         "recordings.keys" => Some("\"elsewhere/keys\""),
         // It is nothing without a folder; the others are nothing while nothing is recorded. A test of their own has both.
-        "recordings.key" | "recordings.from" | "recordings.shortest_ms" => None,
+        "recordings.key" | "recordings.from" | "recordings.shortest_ms" | "recordings.pause_code"
+        | "recordings.pause_by" => None,
         "bans.after" => Some("0"),
         "bans.first" => Some("\"30s\""),
         "bans.longest" => Some("\"1h\""),
@@ -217,6 +220,7 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "show_in" => "\"from\"",
             "from_domain" => "\"sip.example.net\"",
             "user_phone" | "record" => "true",
+            "record_tone" => "\"both\"",
             "privacy" => "[\"user\", \"id\"]",
             "calls_per_s" | "calls_at_once" => "{ in = 5, out = 0 }",
             "overload_control" => "true",
@@ -283,16 +287,21 @@ fn a_server_that_records_takes_by_a_reload_from_when_on_and_never_where_or_with_
     let new = text
         .replace("from = \"answer\"", "from = \"early_media\"")
         .replace("shortest_ms = 1000", "shortest_ms = 0")
+        .replace("pause_code = \"\"", "pause_code = \"*7\"")
+        .replace("pause_by = \"both\"", "pause_by = \"callee\"")
         .replace("keys = \"\"", "keys = \"k\"")
         .replace("\nkey = \"\"", "\nkey = \"own\"");
     let reload = old.reload(&reading(&new)).expect("it is right");
-    assert_eq!(reload.taken, ["recordings.from", "recordings.shortest_ms"]);
+    let taken = ["from", "pause_by", "pause_code", "shortest_ms"].map(|key| format!("recordings.{key}"));
+    assert_eq!(reload.taken, taken);
     assert_eq!(reload.waiting, ["recordings.key", "recordings.keys"]);
     let recordings = reload.conf.switch.recordings.expect("it records");
     assert_eq!(
         (recordings.shortest, reload.conf.recordings.key),
         (Duration::ZERO, None)
     );
+    let pausing = recordings.pausing.expect("there is a code");
+    assert_eq!((Some(pausing.code), pausing.by), (Code::of("*7"), Hearers::Callee));
 }
 
 #[test]

@@ -136,13 +136,14 @@ fn put_language(out: &mut Vec<u8>, language: Option<Language>) {
     put_text_option(out, language.as_ref().map(Language::name));
 }
 
-fn put_recording(out: &mut Vec<u8>, Wish { record, since }: Wish) {
+fn put_recording(out: &mut Vec<u8>, Wish { record, since, tone }: Wish) {
     out.push(u8::from(record));
     out.push(match since {
         None => 0,
         Some(Since::Answer) => 1,
         Some(Since::EarlyMedia) => 2,
     });
+    question::put_hearers(out, tone);
 }
 
 /// Whole seconds, for times beyond the weeks that [`put_duration`] holds; `u64::MAX` for none.
@@ -274,6 +275,7 @@ impl Reader<'_> {
                 2 => Some(Since::EarlyMedia),
                 _ => return Err(BadRecord::Field("record from")),
             },
+            tone: self.hearers()?,
         })
     }
 

@@ -40,8 +40,11 @@ fn duration() -> impl Strategy<Value = Option<Duration>> {
     prop::option::of((1..=86_400_000_u64).prop_map(Duration::from_millis))
 }
 
+fn hearers() -> impl Strategy<Value = Option<Hearers>> {
+    prop::option::of(prop::sample::select(Hearers::NAMES.map(|(_, who)| who).to_vec()))
+}
+
 fn cues() -> impl Strategy<Value = Option<Box<Cues>>> {
-    let hearers = || prop::option::of(prop::sample::select(Hearers::NAMES.map(|(_, who)| who).to_vec()));
     let early = prop::option::of(prop::sample::select(
         Early::NAMES.map(|(_, early)| early).to_vec(),
     ));
@@ -341,7 +344,7 @@ fn recording() -> impl Strategy<Value = Wish> {
         Just(Some(Since::Answer)),
         Just(Some(Since::EarlyMedia))
     ];
-    (any::<bool>(), since).prop_map(|(record, since)| Wish { record, since })
+    (any::<bool>(), since, hearers()).prop_map(|(record, since, tone)| Wish { record, since, tone })
 }
 
 fn language() -> impl Strategy<Value = Option<Language>> {
@@ -451,7 +454,7 @@ fn a_record_of_a_newer_server_is_refused_with_a_sentence() {
 const KEYS: usize = 1 + 4 + 1 + 1 + 4 + 1;
 
 /// What is said of recordings.
-const RECORDING: usize = 1 + 1;
+const RECORDING: usize = 1 + 1 + 1;
 
 #[test]
 fn a_pool_of_the_schema_that_knew_no_faxes_refuses_them() {

@@ -79,6 +79,15 @@ impl Relay {
         true
     }
 
+    /// An event of this flow's peer isn't relayed to the other leg's, which isn't to take that for loss.
+    #[cold]
+    pub(super) fn left_out(&mut self, port: u32) {
+        let joined = self.flow(port).and_then(|flow| flow.joined);
+        if let Some(other) = joined.and_then(|joined| self.flow(joined)) {
+            other.outbound.pause();
+        }
+    }
+
     /// The next packet of an event of ours, and when the one after it is due.
     pub(super) fn beat(&mut self, now: Instant, port: u32) {
         let Some(flow) = self.flow(port) else {

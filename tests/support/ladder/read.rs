@@ -154,6 +154,10 @@ impl Setup {
                 self.trunk.push(format!("codecs = [{}]", names.join(", ")));
             }
             "recordings" => self.recordings = Some(value.to_owned()),
+            "pause" => {
+                let (code, by) = value.split_once(':').unwrap_or((value, "both"));
+                self.pausing = Some((code.to_owned(), by.to_owned()));
+            }
             "announcements" => self.announcements = value.parse().expect(value),
             "tones" => value.clone_into(&mut self.tones),
             "media_timeout" => self.media_timeout = duration(value, self.t1).expect(value),

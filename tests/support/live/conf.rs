@@ -83,6 +83,16 @@ pub fn write_conf(dir: &Path, setup: &Setup, capture: &Capture) {
         let first = first.as_secs();
         format!("[bans]\nafter = {after}\nfirst = \"{first}s\"\n")
     });
+    let recordings = setup.recordings.as_ref().map(|from| {
+        let pausing = setup.pausing.as_ref().map(|(code, by)| {
+            format!("pause_code = \"{code}\"\npause_by = \"{by}\"\n")
+        });
+        format!(
+            "[recordings]\nenabled = true\nfrom = \"{from}\"\n{}",
+            pausing.unwrap_or_default()
+        )
+    });
+    let conf = conf + recordings.as_deref().unwrap_or_default();
     let conf = conf + bans.as_deref().unwrap_or_default() + emergency.as_deref().unwrap_or_default();
     let accepted: Vec<String> = setup
         .accepted()

@@ -8,7 +8,7 @@ use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::emergency::{Emergency, Number, Table};
 use umbra::call::media;
 use umbra::call::prompts::{Owner, Prompt, PromptName, Prompts};
-use umbra::call::recording::Recordings;
+use umbra::call::recording::{Code, Pausing, Recordings};
 use umbra::call::routes::{Match, Pattern, Route};
 use umbra::call::targets::{Name, Place, Resolved, Scheme, Server, Target};
 use umbra::call::trunk::rank::Rank;
@@ -20,6 +20,7 @@ use umbra::call::trunk::{
 };
 use umbra::config::{Conf, Reading};
 use umbra::masking::binding::Mode;
+use umbra::masking::cues::Hearers;
 use umbra::masking::recording::Since;
 use umbra::rtp::clip::{Clip, Repeats};
 use umbra::rtp::flow::MediaNat;
@@ -66,6 +67,12 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         let since = Since::NAMES.iter().find(|(name, _)| name == since);
         Recordings {
             since: since.expect("answer, or early_media").1,
+            pausing: setup.pausing.as_ref().map(|(code, by)| Pausing {
+                code: Code::of(code).expect("two to six keys behind * or #"),
+                by: (Hearers::NAMES.iter().find(|(name, _)| name == by))
+                    .expect("caller, callee or both")
+                    .1,
+            }),
             ..Recordings::default()
         }
     });

@@ -168,7 +168,8 @@ impl World {
                         self.faults
                             .push(format!("{id} is not in the journal as it is recorded"));
                     }
-                    self.faults.extend(self.recorder.recorded(&cdr, &self.past.torn));
+                    let alone = self.past.deaths.is_empty();
+                    self.faults.extend(self.recorder.recorded(&cdr, &self.past.torn, alone));
                     self.record(Cdr::clone(&cdr));
                 }
                 Output::Answer(_, Answer::Calls(calls)) => {

@@ -16,7 +16,7 @@ use umbra::masking::listing::BindingFilter;
 use umbra::masking::menu::{Choice, Menu};
 use umbra::masking::quarantine::{Grip, Quarantine};
 use umbra::masking::question::{QuestionChange, Said};
-use umbra::masking::recording::Since;
+use umbra::masking::recording::{Since, WishChange};
 use umbra::masking::request::{
     BindRequest, DryRun, GroupRequest, OnConflict, PoolChange, Refused, Unbind, UpdateRequest, Wanted, Write,
     XChoice,
@@ -36,6 +36,14 @@ pub enum Amend {
     A(String),
     /// Another B.
     B(String),
+}
+
+/// Who is told of a recording: `record-tone=both`.
+fn told(setting: &str) -> Option<Hearers> {
+    let word = setting.strip_prefix("record-tone=");
+    let known = |(name, _): &&(&str, Hearers)| Some(*name) == word;
+    let found = Hearers::NAMES.iter().find(known);
+    Some(found.unwrap_or_else(|| panic!("no setting is {setting}")).1)
 }
 
 impl World {
@@ -83,6 +91,7 @@ impl World {
                 "callback=last" => change.callback = Some(Callback::Last),
                 "record=yes" => change.recording.record = Some(true),
                 "record-from=early_media" => change.recording.since = Some(Some(Since::EarlyMedia)),
+                other if other.starts_with("record-tone=") => change.recording.tone = Some(told(other)),
                 "calls-per-x=1" => change.calls_per_x = Some(Some(1)),
                 "question=question" => change.question.prompt = Some(Said::This("question".into())),
                 other => match other.strip_prefix("width=").and_then(|width| width.parse().ok()) {
@@ -97,6 +106,25 @@ impl World {
             pool,
             name: None,
             settings,
+        }));
+    }
+
+    /// What the default account wants of recordings.
+    pub(super) fn sets_account(&mut self, settings: &[&str]) {
+        let mut recording = WishChange::default();
+        for setting in settings {
+            match *setting {
+                "record=yes" => recording.record = Some(true),
+                other => recording.tone = Some(told(other)),
+            }
+        }
+        super::must(self.write(&Write::SetAccount {
+            name: DEFAULT_ACCOUNT.into(),
+            standing: None,
+            x_per_a: None,
+            expiry_max: None,
+            language: None,
+            recording,
         }));
     }
 

@@ -6,7 +6,7 @@ use umbra::base::id::Id;
 use umbra::call::cdr::Cdr;
 use umbra::call::media;
 use umbra::call::port::{Command, Input};
-use umbra::call::recording::{Control, Controlled, Fate, Fault, Order, Report};
+use umbra::call::recording::{Control, Controlled, Fate, Fault, Order, Report, Why};
 use umbra::rtp::tap::Channel;
 
 use super::World;
@@ -25,6 +25,15 @@ enum State {
     DroppedBefore,
 }
 
+/// How much isn't kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Loss {
+    /// Some of it.
+    Some,
+    /// Nothing is.
+    All,
+}
+
 /// The recorder.
 #[derive(Default)]
 pub(super) struct Recorder {
@@ -35,6 +44,10 @@ pub(super) struct Recorder {
     told: Vec<String>,
     /// For which recordings ports are tapped.
     tapped: BTreeMap<media::MediaPort, Id>,
+    /// Those that were paused once.
+    paused: BTreeSet<Id>,
+    /// Those of which it has said that not all is kept, before their records were out.
+    unkept: BTreeSet<Id>,
 }
 
 impl Recorder {
@@ -77,6 +90,9 @@ impl Recorder {
             if begin.call_id != id {
                 return Some(format!("recording {id} isn't of its call {}", begin.call_id));
             }
+        }
+        if now == State::Paused {
+            self.paused.insert(id);
         }
         self.tapes.insert(id, now);
         let is_tapped = self.tapped.values().any(|tapped| *tapped == id);
@@ -126,13 +142,14 @@ impl Recorder {
         }
     }
 
-    /// What is wrong with what a record says of a recording, `torn` as above.
-    pub(super) fn recorded(&self, cdr: &Cdr, torn: &BTreeSet<Id>) -> Option<String> {
+    /// What is wrong with what a record says of a recording, `torn` as above. `alone`: no process has died so far, and nothing
+    /// that was said is lost with it.
+    pub(super) fn recorded(&self, cdr: &Cdr, torn: &BTreeSet<Id>, alone: bool) -> Option<String> {
         let state = self.tapes.get(&cdr.call_id);
         let fits = match (cdr.recording.fate, state) {
             (Fate::None(_), None | Some(State::Dropped)) => cdr.recording.id.is_none(),
             (Fate::None(why), Some(State::Over)) => {
-                matches!(why, umbra::call::recording::Why::Lost(_))
+                matches!(why, Why::Lost(_))
             }
             (Fate::Kept | Fate::Gaps(_), Some(State::Over)) => cdr.recording.id == Some(cdr.call_id),
             // Who goes on with the call knows of none.
@@ -140,6 +157,18 @@ impl Recorder {
             (_, _) => false,
         };
         let said = cdr.recording;
+        let was_paused = self.paused.contains(&cdr.call_id);
+        let is_unkept = match said.fate {
+            Fate::Kept => false,
+            Fate::Gaps(_) | Fate::None(Why::Lost(_)) => true,
+            // Nothing is said of the faults of what isn't there.
+            Fate::None(_) => self.unkept.contains(&cdr.call_id),
+        };
+        let is_class_95 = cdr.x.as_ref().is_some_and(|x| x.starts_with("95"));
+        let fits = fits
+            && (was_paused || said.paused_s == 0)
+            && (!alone || is_unkept == self.unkept.contains(&cdr.call_id))
+            && !(is_class_95 && state.is_some());
         (!fits).then(|| format!("{} says {said:?} of a recording that is {state:?}", cdr.call_id))
     }
 
@@ -162,28 +191,43 @@ impl Recorder {
     }
 
     /// What it was told since the last time, and how many packets of each channel are among these.
-    pub(super) fn take(&mut self, heard: &[Taped]) -> (Vec<String>, [usize; 2]) {
+    pub(super) fn take(&mut self, heard: &[Taped]) -> (Vec<String>, Option<[usize; 2]>) {
         let count = |channel| {
             let is_of = |taped: &&Taped| taped.tap.channel == channel && !taped.is_event;
             heard.iter().filter(is_of).count()
         };
         let packets = [Channel::Caller, Channel::Callee].map(count);
-        (std::mem::take(&mut self.told), packets)
+        (std::mem::take(&mut self.told), Some(packets))
     }
 }
 
 impl World {
     /// The recorder says that of the recording that began last.
     pub(super) fn recorder_says(&mut self, what: &str, why: &str) {
-        let recording = self.recorder.last.expect("something is recorded");
         let why = Fault::ALL
             .into_iter()
             .find(|fault| fault.name().replace(' ', "-") == why)
             .unwrap_or_else(|| panic!("no fault is {why}"));
-        let report = match what {
-            "gap" => Report::Gap { recording, why },
-            "lost" => Report::Lost { recording, why },
+        let loss = match what {
+            "gap" => Loss::Some,
+            "lost" => Loss::All,
             other => panic!("the recorder says gap or lost, not {other}"),
+        };
+        assert!(self.recorder.last.is_some(), "something is recorded");
+        self.unkept(why, loss);
+    }
+
+    /// The recorder can't keep the recording that began last, or some of it; if there is any.
+    pub fn unkept(&mut self, why: Fault, loss: Loss) {
+        let Some(recording) = self.recorder.last else {
+            return;
+        };
+        if !self.records.iter().any(|cdr| cdr.call_id == recording) {
+            self.recorder.unkept.insert(recording);
+        }
+        let report = match loss {
+            Loss::Some => Report::Gap { recording, why },
+            Loss::All => Report::Lost { recording, why },
         };
         for shard in 0..self.switches.len() {
             self.give(shard, Input::Recorded(report));
