@@ -225,10 +225,7 @@ fn entries(index: &Index) -> Vec<Entry> {
 pub fn present(dir: &Path) -> Vec<Recorded> {
     let (index, scanned) = Index::scan(dir).expect("it can be read");
     assert_eq!(scanned.unreadable, 0, "{:?}", scanned.said);
-    entries(&index)
-        .into_iter()
-        .map(Recorded::read)
-        .collect()
+    entries(&index).into_iter().map(Recorded::read).collect()
 }
 
 /// All recordings that are whole, once there are so many.

@@ -173,7 +173,12 @@ fn end_left(shared: &Shared, ends: &mut Ends, index: &mut Index, running: &[Id])
                         index.finished(*id);
                         let call = entry.known.map_or(*id, |known| known.call);
                         let (recording, end) = (*id, finished.sha256);
-                        ends.take(Kept { recording, call, end });
+                        ends.take(Kept {
+                            recording,
+                            call,
+                            end,
+                            how: "ended where a server before left it",
+                        });
                     }
                     // Nothing was in it.
                     None => index.remove(*id),

@@ -235,7 +235,12 @@ impl Scribe {
             .archive
             .tell(archive::News::Finished(recording));
         let end = finished.sha256;
-        let kept = Kept { recording, call, end };
+        let kept = Kept {
+            recording,
+            call,
+            end,
+            how: "whole",
+        };
         if self.kept.try_send(kept).is_err() {
             tracing::warn!("it can't be noted in the audit log how the recording {recording} ended: {end}");
         }
