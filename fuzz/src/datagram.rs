@@ -2,7 +2,7 @@
 //! called side, nobody's number crosses, and in the end nothing is left.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::support::outline;
@@ -66,6 +66,10 @@ pub fn run(bytes: &[u8]) {
         sides[side]
             .said
             .extend(NUMBERS.into_iter().filter(|number| holds(&bytes, number)));
+        if leads_to(&bytes, sides[1 - side].at.ip()) {
+            // Who has what is for him sent to the other side shows himself there.
+            sides[1 - side].said.insert(NUMBERS[side]);
+        }
         world.send(Packet {
             from: sides[side].at,
             to: umbra,
@@ -190,6 +194,16 @@ fn hear(world: &mut World, sides: &mut [Side; 2], until: Duration) {
             }
         }
     }
+}
+
+/// Whether a message wants those that follow it in its dialog to go to that address (RFC 3261 §12.1).
+fn leads_to(bytes: &[u8], address: IpAddr) -> bool {
+    let Ok(message) = Message::parse(bytes) else {
+        return false;
+    };
+    let (address, routes) = (address.to_string(), message.values(Name::RecordRoute));
+    let mut targets = message.values(Name::Contact).chain(routes);
+    targets.any(|target| holds(target, &address))
 }
 
 fn holds(bytes: &[u8], number: &str) -> bool {
