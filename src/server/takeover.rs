@@ -182,7 +182,9 @@ impl Left {
         };
         let index = match Index::scan_since(dir, Some(since)) {
             Ok((index, _)) => index,
-            Err(error) => return tracing::warn!("what was recorded of calls that were left isn't known: {error}"),
+            Err(error) => {
+                return tracing::warn!("what was recorded of calls that were left isn't known: {error}");
+            }
         };
         for record in &mut open {
             let found = index.of_call(record.call_id).next().map(|entry| entry.recording);

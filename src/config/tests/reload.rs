@@ -96,7 +96,10 @@ fn another(key: &str) -> Option<&'static str> {
         "recordings.at_least_days" => Some("10"),
         "recordings.keys" => Some("\"elsewhere/keys\""),
         // It is nothing without a folder; the others are nothing while nothing is recorded. A test of their own has both.
-        "recordings.key" | "recordings.from" | "recordings.shortest_ms" | "recordings.pause_code"
+        "recordings.key"
+        | "recordings.from"
+        | "recordings.shortest_ms"
+        | "recordings.pause_code"
         | "recordings.pause_by" => None,
         "bans.after" => Some("0"),
         "bans.first" => Some("\"30s\""),
@@ -301,7 +304,10 @@ fn a_server_that_records_takes_by_a_reload_from_when_on_and_never_where_or_with_
         (Duration::ZERO, None)
     );
     let pausing = recordings.pausing.expect("there is a code");
-    assert_eq!((Some(pausing.code), pausing.by), (Code::of("*7"), Hearers::Callee));
+    assert_eq!(
+        (Some(pausing.code), pausing.by),
+        (Code::of("*7"), Hearers::Callee)
+    );
 }
 
 #[test]

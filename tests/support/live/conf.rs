@@ -84,9 +84,10 @@ pub fn write_conf(dir: &Path, setup: &Setup, capture: &Capture) {
         format!("[bans]\nafter = {after}\nfirst = \"{first}s\"\n")
     });
     let recordings = setup.recordings.as_ref().map(|from| {
-        let pausing = setup.pausing.as_ref().map(|(code, by)| {
-            format!("pause_code = \"{code}\"\npause_by = \"{by}\"\n")
-        });
+        let pausing = setup
+            .pausing
+            .as_ref()
+            .map(|(code, by)| format!("pause_code = \"{code}\"\npause_by = \"{by}\"\n"));
         format!(
             "[recordings]\nenabled = true\nfrom = \"{from}\"\n{}",
             pausing.unwrap_or_default()

@@ -37,7 +37,9 @@ pub fn control(socket: &Path, call: &Value, control: Control) -> Option<String> 
     assert_eq!(status, 409, "{said}");
     let why = said.split_once("isn't recorded: ").map(|(_, why)| why);
     let why = why.and_then(|why| why.split_once('"'));
-    Some(why.map_or("over".to_owned(), |(why, _)| format!("not:{}", why.replace(' ', "_"))))
+    Some(why.map_or("over".to_owned(), |(why, _)| {
+        format!("not:{}", why.replace(' ', "_"))
+    }))
 }
 
 /// What is wrong with the recordings of a server whose calls are over, by their records: there is one, whole and as it was

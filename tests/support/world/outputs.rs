@@ -169,7 +169,8 @@ impl World {
                             .push(format!("{id} is not in the journal as it is recorded"));
                     }
                     let alone = self.past.deaths.is_empty();
-                    self.faults.extend(self.recorder.recorded(&cdr, &self.past.torn, alone));
+                    self.faults
+                        .extend(self.recorder.recorded(&cdr, &self.past.torn, alone));
                     self.record(Cdr::clone(&cdr));
                 }
                 Output::Answer(_, Answer::Calls(calls)) => {
