@@ -10,6 +10,7 @@ use crate::call::media::{Lanes, Report};
 use crate::call::recording;
 use crate::config::Conf;
 use crate::media::thread::{MediaThread, Settings};
+use crate::records::audit::Audit;
 use crate::records::recorder::{self, Recorder, Sealing};
 use crate::rtp::tap::{self, Producer};
 use crate::telemetry::health::Health;
@@ -98,9 +99,12 @@ pub(super) fn start_recorder(
     }
     let config = conf.recordings.clone();
     let (clock, post) = (clock.clone(), post.clone());
+    let node = conf.switch.node.as_str();
+    let audit = Audit::open(&config.audit_dir, node)?.keeping(config.audit_keep_days);
     let settings = recorder::Settings {
+        audit: Arc::new(audit),
         sealing: Sealing::read(config.keys.as_deref(), config.key.as_deref())?,
-        node: conf.switch.node.as_str().into(),
+        node: node.into(),
         clock: Box::new(move || clock.now()),
         tell: Box::new(move |shard, report| post.bring_of_recording(shard, report)),
         config,

@@ -354,6 +354,7 @@ impl Running {
         if let Some(recorder) = &self.recorder {
             // Calls go on.
             set("recordings", State::Degraded, recorder.health());
+            set("audit log", State::Degraded, recorder.audit().health());
         }
         set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
         match (cdrs, journal.records) {

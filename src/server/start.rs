@@ -270,6 +270,10 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
     } else {
         attempt.succeeded();
     }
+    if let Some(recorder) = &recorder {
+        let store = store.clone();
+        recorder.keep(Box::new(move || store.table().recordings_kept()));
+    }
     let (taken, ended) = (0, left.ended);
     let takeover = tallies
         .iter()

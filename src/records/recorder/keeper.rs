@@ -5,10 +5,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::Shared;
+use super::notes::{Notes, kept};
 use crate::base::limits::{RECORDING_ABANDONED_AFTER, RECORDINGS_DELETED_AT_ONCE};
 use crate::base::time::Wall;
+use crate::records::audit::{Act, Line};
 use crate::records::recordings::Error;
-use crate::records::recordings::index::Index;
+use crate::records::recordings::index::{Entry, Index, State};
 use crate::records::recordings::pen::Pen;
 use crate::records::recordings::retention::delete_old;
 
@@ -16,36 +18,90 @@ use crate::records::recordings::retention::delete_old;
 const EVERY: Duration = Duration::from_secs(3_600);
 /// So many that can't be deleted are named in the log, each time.
 const NAMED_MAX: usize = 8;
+/// Longer than a call lasts: one that ended after some time began no earlier than that before it.
+const BEGAN_BEFORE_MAX: Duration = Duration::from_secs(2 * 86_400);
 
-/// Looks after the folder until `stops` is dropped.
+/// Looks after the folder, from when it is told that all calls have been gone on with until `stops` is dropped.
 pub(super) fn run(shared: &Shared, stops: &Receiver<()>) {
+    if stops.recv().is_err() {
+        return;
+    }
+    let mut keeper = Keeper::default();
     let mut rest = RECORDING_ABANDONED_AFTER;
     while stops.recv_timeout(rest) == Err(RecvTimeoutError::Timeout) {
-        look(shared, shared.now().wall);
+        keeper.look(shared, shared.now().wall);
         rest = EVERY;
     }
 }
 
-/// Ends what nobody goes on with, and deletes what is old. What can't be done is said, and tried again the next time.
-pub(super) fn look(shared: &Shared, now: Wall) {
-    let settings = &shared.settings;
-    let (mut index, scanned) = match Index::scan(&settings.config.dir) {
-        Ok(found) => found,
-        Err(error) => return tracing::warn!("recordings can't be looked through: {error}"),
-    };
-    for sentence in &scanned.said {
-        tracing::warn!("{sentence}");
-    }
-    for id in scanned.running {
-        // One that has begun since then isn't in the list.
-        let is_open = shared.status.open().contains(&id);
-        let Some(entry) = index.get(id).filter(|_| !is_open) else {
-            continue;
+#[derive(Default)]
+pub(super) struct Keeper {
+    /// What the audit log hasn't taken.
+    notes: Notes,
+    /// When it last saw that the audit log has the ends of all that are whole.
+    seen: Option<Wall>,
+}
+
+impl Keeper {
+    /// Ends what nobody goes on with, and deletes what is old. What can't be done is said, and tried again the next time.
+    pub(super) fn look(&mut self, shared: &Shared, now: Wall) {
+        let (mut index, scanned) = match Index::scan(&shared.settings.config.dir) {
+            Ok(found) => found,
+            Err(error) => return tracing::warn!("recordings can't be looked through: {error}"),
         };
-        match Pen::end_left(&index.place(entry), settings.sealing.keys(), None) {
-            Ok(_) => tracing::info!(
-                "the recording {id} of a server before has no call any more: it ends where it was left"
-            ),
+        for sentence in &scanned.said {
+            tracing::warn!("{sentence}");
+        }
+        let unwanted = shared.status.take_unwanted();
+        for id in scanned.running {
+            // One that has begun since then isn't in the list.
+            let is_open = shared.status.open().contains(&id);
+            let Some(entry) = index.get(id).filter(|_| !is_open).cloned() else {
+                continue;
+            };
+            if unwanted.contains(&id) {
+                if let Err(error) = Pen::discard_left(&index.place(&entry)) {
+                    shared.status.unwant(id);
+                    tracing::warn!("a recording that is too short can't be removed: {error}");
+                }
+            } else {
+                self.end(shared, &mut index, &entry);
+            }
+        }
+        self.note_whole(shared, &index, now);
+        // Nothing goes of which the log couldn't tell.
+        if self.is_noted(shared, now) && shared.settings.audit.probe().is_ok() {
+            self.delete(shared, &mut index, now);
+        }
+        self.is_noted(shared, now);
+    }
+
+    fn end(&mut self, shared: &Shared, index: &mut Index, entry: &Entry) {
+        let id = entry.recording;
+        let settings = &shared.settings;
+        let ended = settings.audit.end_of(id).map_err(Error::from).and_then(|end| {
+            // One that was whole once mustn't be ended as one that was torn.
+            Pen::end_left(&index.place(entry), settings.sealing.keys(), end)
+        });
+        match ended {
+            Ok(finished) => {
+                tracing::info!(
+                    "the recording {id} of a server before has no call any more: it ends where it was left"
+                );
+                let call = entry.known.as_ref().map(|known| known.call);
+                let outcome = match &finished {
+                    Some(_) => "whole",
+                    None => "nothing was in it",
+                };
+                self.notes.add(Line {
+                    call,
+                    end: finished.as_ref().map(|finished| finished.sha256),
+                    ..Line::of_server(Act::Ended, id, outcome)
+                });
+                if let Some(finished) = finished {
+                    self.notes.add(kept(id, call, finished.sha256, "whole"));
+                }
+            }
             Err(error) => {
                 if is_broken(&error) {
                     index.broken(id);
@@ -54,19 +110,64 @@ pub(super) fn look(shared: &Shared, now: Wall) {
             }
         }
     }
-    let retention = settings.config.retention();
-    let mut is_said = false;
-    loop {
-        let (deleted, failed) = delete_old(&mut index, &retention, now);
-        if !deleted.is_empty() {
-            tracing::info!("recordings deleted because of their age: {}", deleted.len());
+
+    /// Notes the ends of recordings that are whole, and of which a kill kept the audit log from having them.
+    fn note_whole(&mut self, shared: &Shared, index: &Index, now: Wall) {
+        let settings = &shared.settings;
+        let since = self.seen.or_else(|| settings.audit.silent_since());
+        let since = since.unwrap_or(now).as_millis() - BEGAN_BEFORE_MAX.as_millis() as i64;
+        for entry in index.since(Wall::from_millis(since)) {
+            let is_open = shared.status.open().contains(&entry.recording);
+            if entry.state != State::Whole || is_open {
+                continue;
+            }
+            match settings.audit.end_of(entry.recording) {
+                Ok(Some(_)) => continue,
+                Ok(None) => {}
+                Err(error) => return tracing::warn!("{error}"),
+            }
+            if !self.notes.has_room(1) {
+                // The rest is found again.
+                return;
+            }
+            let call = entry.known.as_ref().map(|known| known.call);
+            match index.end(entry) {
+                Ok(Some((_, end))) => self.notes.add(kept(entry.recording, call, end, "noted later")),
+                // `verify` says what is wrong with it.
+                Ok(None) | Err(_) => {}
+            }
         }
-        for (_, error) in failed.iter().take(NAMED_MAX).filter(|_| !is_said) {
-            tracing::warn!("an old recording can't be deleted: {error}");
-        }
-        is_said = true;
-        if deleted.len() < RECORDINGS_DELETED_AT_ONCE {
+        self.seen = Some(now);
+    }
+
+    /// Whether the audit log has taken all that there was to note.
+    fn is_noted(&mut self, shared: &Shared, now: Wall) -> bool {
+        let noted = self.notes.write(&shared.settings.audit, now, |_| ());
+        noted
+            .inspect_err(|error| tracing::warn!("{error}: no recording is deleted until that is mended"))
+            .is_ok()
+    }
+
+    fn delete(&mut self, shared: &Shared, index: &mut Index, now: Wall) {
+        let Some(retention) = shared.retention() else {
             return;
+        };
+        let mut is_said = false;
+        loop {
+            let (deleted, failed) = delete_old(index, &retention, now);
+            if !deleted.is_empty() {
+                tracing::info!("recordings deleted because of their age: {}", deleted.len());
+            }
+            for id in &deleted {
+                self.notes.add(Line::of_server(Act::Aged, *id, "gone"));
+            }
+            for (_, error) in failed.iter().take(NAMED_MAX).filter(|_| !is_said) {
+                tracing::warn!("an old recording can't be deleted: {error}");
+            }
+            is_said = true;
+            if deleted.len() < RECORDINGS_DELETED_AT_ONCE || !self.is_noted(shared, now) {
+                return;
+            }
         }
     }
 }

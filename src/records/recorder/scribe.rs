@@ -8,11 +8,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::Shared;
 use super::jobs::{Ending, Job, News, Piece, Start};
+use super::notes::{Notes, kept};
 use crate::base::id::Id;
 use crate::call::recording::{Fault, Report};
 use crate::records::folder;
-use crate::records::recordings::Error;
-use crate::records::recordings::pen::{self, GoneOn, Pen};
+use crate::records::recordings::pen::{self, Finished, GoneOn, Pen};
+use crate::records::recordings::{Error, Place};
 
 /// How often all is synced, and what failed is tried again.
 const TURN: Duration = Duration::from_secs(1);
@@ -21,6 +22,10 @@ pub(super) struct Scribe {
     shared: Arc<Shared>,
     news: Sender<News>,
     sheets: HashMap<Id, Sheet>,
+    /// Ends that the audit log is to have.
+    notes: Notes,
+    /// It has refused, and it isn't known that it takes any again.
+    is_refused: bool,
 }
 
 /// A recording that has files, or is to have them.
@@ -46,10 +51,9 @@ enum Stage {
 }
 
 /// How far a recording has come.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Far {
     Open,
-    Over,
+    Over(Finished),
 }
 
 impl Scribe {
@@ -58,6 +62,8 @@ impl Scribe {
             shared,
             news,
             sheets: HashMap::new(),
+            notes: Notes::default(),
+            is_refused: false,
         }
     }
 
@@ -67,7 +73,13 @@ impl Scribe {
         let mut turned = Instant::now();
         loop {
             let goes_on = match jobs.recv_timeout(TURN.saturating_sub(turned.elapsed())) {
-                Ok(job) => self.take(job),
+                Ok(job) => {
+                    let goes_on = self.take(job);
+                    if jobs.is_empty() {
+                        self.rest();
+                    }
+                    goes_on
+                }
                 Err(RecvTimeoutError::Timeout) => true,
                 Err(RecvTimeoutError::Disconnected) => false,
             };
@@ -138,6 +150,8 @@ impl Scribe {
         for id in stuck {
             self.try_again(id);
         }
+        self.note();
+        self.shared.settings.audit.try_again();
         let pens = self
             .sheets
             .values_mut()
@@ -198,10 +212,44 @@ impl Scribe {
         };
         let far = sheet.work(&self.shared, &self.news)?;
         sheet.is_stuck = false;
-        if far == Far::Over {
-            self.close(id);
+        match far {
+            Far::Open => {}
+            Far::Over(finished) => self.finished(id, &finished),
         }
         Ok(())
+    }
+
+    /// It is whole, and open until the audit log has its end.
+    fn finished(&mut self, id: Id, finished: &Finished) {
+        let Some(sheet) = self.take_sheet(id) else {
+            return;
+        };
+        if self.notes.has_room(1) {
+            self.notes
+                .add(kept(id, Some(sheet.begin.call), finished.sha256, "whole"));
+        } else {
+            // The keeper finds that it isn't noted.
+            self.shared.status.open().remove(&id);
+        }
+    }
+
+    fn note(&mut self) {
+        let shared = &self.shared;
+        let now = shared.now().wall;
+        // While it refuses, its health says so.
+        let noted = self.notes.write(&shared.settings.audit, now, |line| {
+            if let Some(recording) = &line.recording {
+                shared.status.open().remove(recording);
+            }
+        });
+        self.is_refused = noted.is_err();
+    }
+
+    /// No job waits: what became whole is noted.
+    pub(super) fn rest(&mut self) {
+        if !self.is_refused {
+            self.note();
+        }
     }
 
     /// The disk refuses: it is tried again, unless that can't help.
@@ -221,34 +269,45 @@ impl Scribe {
             }
             return;
         }
-        let Some(sheet) = self.close(id) else {
+        let Some(sheet) = self.sheets.get_mut(&id) else {
             return;
         };
-        let (recording, why) = (id, fault_of(error));
-        let report = match sheet.stage {
+        let (recording, why, shard) = (id, fault_of(error), sheet.shard);
+        let report = match &sheet.stage {
             Stage::Begins => Report::Lost { recording, why },
-            Stage::GoesOn => Report::Gap { recording, why },
-            Stage::Open(mut pen) => {
-                // What it has stays whole.
-                let (until, now) = (pen.samples(), self.shared.now());
-                if let Err(error) = pen.end(until, now.wall) {
-                    self.trouble(&error);
-                }
-                Report::Gap { recording, why }
-            }
+            Stage::GoesOn | Stage::Open(_) => Report::Gap { recording, why },
         };
-        self.shared.report(sheet.shard, report);
+        let ended = match &mut sheet.stage {
+            Stage::Begins | Stage::GoesOn => None,
+            // What it has stays whole.
+            Stage::Open(pen) => Some(pen.end(pen.samples(), self.shared.now().wall)),
+        };
+        match ended {
+            Some(Ok(finished)) => self.finished(id, &finished),
+            Some(Err(error)) => {
+                self.trouble(&error);
+                self.close(id);
+            }
+            None => drop(self.close(id)),
+        }
+        self.shared.report(shard, report);
         // The ear may be gone, when the server stops.
         let _ = self.news.send(News::Over(id));
     }
 
     /// Nothing more is done for it.
     fn close(&mut self, id: Id) -> Option<Sheet> {
+        let sheet = self.take_sheet(id)?;
+        self.shared.status.open().remove(&id);
+        Some(sheet)
+    }
+
+    /// Nothing more is written of it.
+    fn take_sheet(&mut self, id: Id) -> Option<Sheet> {
         let mut sheet = self.sheets.remove(&id)?;
         for piece in sheet.held.drain(..) {
             self.shared.status.waited(piece.weight());
         }
-        self.shared.status.open().remove(&id);
         Some(sheet)
     }
 
@@ -271,6 +330,15 @@ impl Sheet {
             Stage::GoesOn => {
                 let now = shared.now();
                 let keys = shared.settings.sealing.keys();
+                let id = self.begin.recording;
+                if let Some(end) = shared.settings.audit.end_of(id)? {
+                    // It was whole once: nothing is added to it, and nothing taken away.
+                    let place = Place::of(&config.dir, id, self.begin.began);
+                    if let Some(finished) = Pen::end_left(&place, keys, Some(end))? {
+                        let _ = news.send(News::Over(id));
+                        return Ok(Far::Over(finished));
+                    }
+                }
                 match Pen::go_on(&config.dir, &self.begin, keys, now.wall)? {
                     GoneOn::Goes {
                         pen,
@@ -280,7 +348,7 @@ impl Sheet {
                     } => {
                         let (audio, rate_hz) = pen.kind();
                         let goes = News::Goes {
-                            recording: self.begin.recording,
+                            recording: id,
                             at: now.at,
                             from,
                             audio,
@@ -292,9 +360,9 @@ impl Sheet {
                         let _ = news.send(goes);
                         Some(pen)
                     }
-                    GoneOn::Ended(_) => {
-                        let _ = news.send(News::Over(self.begin.recording));
-                        return Ok(Far::Over);
+                    GoneOn::Ended(finished) => {
+                        let _ = news.send(News::Over(id));
+                        return Ok(Far::Over(finished));
                     }
                 }
             }
@@ -320,7 +388,7 @@ impl Sheet {
         }
         match self.ending {
             None => Ok(Far::Open),
-            Some(Ending { until, ended }) => pen.end(until.max(pen.samples()), ended).map(|_| Far::Over),
+            Some(Ending { until, ended }) => pen.end(until.max(pen.samples()), ended).map(Far::Over),
         }
     }
 }

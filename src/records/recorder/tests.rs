@@ -6,10 +6,12 @@ use crossbeam_channel::Receiver;
 use tempfile::TempDir;
 
 use super::jobs::Job;
+use super::keeper::Keeper;
 use super::*;
 use crate::base::id::Id;
 use crate::base::time::{Instant, Wall};
 use crate::call::recording::{Begin, Sound};
+use crate::records::audit::{self, Verdict as Noted};
 use crate::records::recordings::Place;
 use crate::records::recordings::chain::{Cipher, Mark, Unwritten, What};
 use crate::records::recordings::disk::fault;
@@ -40,7 +42,7 @@ struct Stage {
     ear: Ear,
     scribe: Scribe,
     jobs: Receiver<Job>,
-    orders: Sender<Ordered>,
+    orders: Orders,
     ring: Producer,
     clock: Arc<AtomicU64>,
     told: Arc<Mutex<Vec<Report>>>,
@@ -60,15 +62,10 @@ impl Stage {
         let told = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::new(Shared {
             settings: Settings {
-                config: Config {
-                    dir: dir.to_owned(),
-                    keep_days: 30,
-                    at_least_days: 0,
-                    keys: None,
-                    key: None,
-                },
+                config: config(dir),
                 node: "one".into(),
                 sealing,
+                audit: audit(dir),
                 clock: Box::new({
                     let clock = clock.clone();
                     move || now(clock.load(Ordering::Relaxed))
@@ -80,8 +77,9 @@ impl Stage {
             },
             status: Status::default(),
             leaves: AtomicBool::new(false),
+            terms: OnceLock::from(Box::new(Vec::new) as KeepingOf),
         });
-        let (orders, inbox) = crossbeam_channel::unbounded();
+        let (orders, inbox) = orders::orders(RECORDING_ORDERS_MAX);
         let (sender, jobs) = crossbeam_channel::unbounded();
         let (news, tidings) = crossbeam_channel::unbounded();
         let (producer, consumer) = ring(1 << 20);
@@ -105,7 +103,9 @@ impl Stage {
 
     fn order(&self, order: Order) {
         let (shard, now) = (0, self.now());
-        let _ = self.orders.send(Ordered { shard, now, order });
+        self.orders
+            .give(Ordered { shard, now, order })
+            .expect("there is room");
     }
 
     fn begin(&self, number: u128, sounds: Sound) -> Box<Begin> {
@@ -136,6 +136,7 @@ impl Stage {
         while let Ok(job) = self.jobs.try_recv() {
             self.scribe.take(job);
         }
+        self.scribe.rest();
     }
 
     /// So much time goes by.
@@ -173,6 +174,28 @@ impl Stage {
 
     fn place(&self, number: u128) -> Place {
         Place::of(&self.shared.settings.config.dir, id(number), noon())
+    }
+}
+
+fn config(dir: &Path) -> Config {
+    Config {
+        dir: dir.to_owned(),
+        keep_days: 30,
+        at_least_days: 0,
+        keys: None,
+        key: None,
+        audit_dir: dir.join("audit"),
+        audit_keep_days: None,
+    }
+}
+
+/// The log beside the recordings. A child that another test starts just now has a copy of its lock, until it is another program.
+fn audit(dir: &Path) -> Arc<Audit> {
+    loop {
+        match Audit::open(&dir.join("audit"), "one") {
+            Err(audit::Error::Taken(_)) => std::thread::yield_now(),
+            opened => return Arc::new(opened.expect("a log")),
+        }
     }
 }
 
@@ -335,7 +358,8 @@ fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
     let mut stage = Stage::at(dir.path(), 60_000);
     stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
     stage.run(seconds(2));
-    keeper::look(&stage.shared, stage.now().wall);
+    let mut keeper = Keeper::default();
+    keeper.look(&stage.shared, stage.now().wall);
     assert_eq!(is_whole(&stage.place(1)), Some(1));
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     let states: Vec<State> = [1, 2]
@@ -343,7 +367,7 @@ fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
         .into();
     assert_eq!(states, [State::Whole, State::Running]);
     // A month later.
-    keeper::look(&stage.shared, noon().plus(seconds(31 * 86_400)));
+    keeper.look(&stage.shared, noon().plus(seconds(31 * 86_400)));
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     assert!(index.get(id(1)).is_none() && index.get(id(2)).is_some());
 }
@@ -526,15 +550,10 @@ fn a_recorder_with_its_threads_stops_with_everything_written() {
     let (mut producer, consumer) = ring(1 << 20);
     let clock = std::time::Instant::now();
     let settings = Settings {
-        config: Config {
-            dir: dir.path().to_owned(),
-            keep_days: 30,
-            at_least_days: 0,
-            keys: None,
-            key: None,
-        },
+        config: config(dir.path()),
         node: "one".into(),
         sealing: Sealing::default(),
+        audit: audit(dir.path()),
         clock: Box::new(move || now(clock.elapsed().as_millis() as u64)),
         tell: Box::new(|_, _| ()),
     };
@@ -578,3 +597,5 @@ fn a_recorder_with_its_threads_stops_with_everything_written() {
     recorder.order(0, now(3_000), Order::End(id(2), now(3_000).at));
     assert_eq!(recorder.counts().refused_orders, 1);
 }
+
+mod noted;

@@ -346,6 +346,11 @@ impl Index {
         self.entries.values()
     }
 
+    /// Those that began at this time or later, the earliest first.
+    pub fn since(&self, since: Wall) -> impl Iterator<Item = &Entry> {
+        self.all().filter(move |entry| entry.began >= since)
+    }
+
     /// Where a recording's files lie.
     pub fn place(&self, entry: &Entry) -> Place {
         Place {
