@@ -76,6 +76,8 @@ impl Kind {
                 "language",
                 "record",
                 "record_from",
+                "recordings_keep_days",
+                "recordings_at_least_days",
             ],
             Self::Pool => &[
                 "name",

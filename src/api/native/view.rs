@@ -130,6 +130,8 @@ pub(super) fn account(account: &Account) -> Value {
         "language": account.language,
         "record": account.recording.record,
         "record_from": account.recording.since.map(Since::name),
+        "recordings_keep_days": account.kept.keep_days,
+        "recordings_at_least_days": account.kept.at_least_days,
         "created_at": made(account.created),
     })
 }
