@@ -27,9 +27,6 @@ fn the_archive_knows_a_recording_from_its_beginning_to_its_end_and_its_end_is_no
     stage.order(Order::Drop(id(2)));
     stage.run(ROUND);
     assert_eq!(states(), [State::Whole]);
-    let mut ends = Ends::default();
-    stage.kept.try_iter().for_each(|kept| ends.take(kept));
-    ends.note(&stage.shared);
     let Ok(Verdict::Whole { sha256, .. }) = verify(&stage.place(1), &Keys::default(), None) else {
         panic!("it is whole");
     };
