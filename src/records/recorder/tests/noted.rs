@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::records::recordings::chain::Sha;
+use crate::records::recordings::disk::fault;
 
 /// A recording of so many seconds, which is over.
 fn record(stage: &mut Stage, number: u128, time: u64) {
