@@ -58,7 +58,18 @@ pub enum Order {
     EndLeft(Id),
     /// It is over and too short to be of use: nothing of it is kept, whichever process began it. Where there is nothing of
     /// it, this is none.
-    Drop(Id),
+    Drop(TooShort),
+}
+
+/// A recording that is too short to be of use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooShort {
+    /// It.
+    pub recording: Id,
+    /// When it began.
+    pub began: Wall,
+    /// What is longer is never dropped, whatever its call's clocks say.
+    pub shortest: Duration,
 }
 
 impl Order {
@@ -67,7 +78,8 @@ impl Order {
         match self {
             Self::Begin(begin) | Self::GoOn(begin) => begin.recording,
             Self::Pause(id, _) | Self::Resume(id, _) | Self::End(id, _) => *id,
-            Self::EndLeft(id) | Self::Drop(id) => *id,
+            Self::EndLeft(id) => *id,
+            Self::Drop(short) => short.recording,
         }
     }
 }
@@ -121,13 +133,28 @@ pub enum Report {
         /// Why.
         why: Fault,
     },
+    /// The disk doesn't take what was heard. It waits in memory: nothing is missing yet, but nobody knows what will be.
+    Waits {
+        /// The recording.
+        recording: Id,
+        /// Why.
+        why: Fault,
+    },
+    /// What waited is written.
+    Written {
+        /// The recording.
+        recording: Id,
+    },
 }
 
 impl Report {
     /// The recording.
     pub const fn recording(&self) -> Id {
         match self {
-            Self::Gap { recording, .. } | Self::Lost { recording, .. } => *recording,
+            Self::Gap { recording, .. }
+            | Self::Lost { recording, .. }
+            | Self::Waits { recording, .. }
+            | Self::Written { recording } => *recording,
         }
     }
 }
@@ -166,6 +193,8 @@ pub struct Course {
     /// How long it was paused before that.
     paused_before: Duration,
     fault: Option<(Fault, Loss)>,
+    /// Why some of it waits, and is in no file.
+    waits: Option<Fault>,
     /// How it ended.
     over: Option<Over>,
 }
@@ -213,6 +242,7 @@ impl Course {
             paused: None,
             paused_before: Duration::ZERO,
             fault: None,
+            waits: None,
             over: None,
         }
     }
@@ -224,7 +254,8 @@ impl Course {
             began: self.began.as_millis(),
             paused: self.paused.map(|since| since.wall.as_millis()),
             paused_before_ms: ms(self.paused_before),
-            fault: self.fault,
+            // What waits in memory goes with this process.
+            fault: self.fault.or_else(|| self.waits.map(|why| (why, Loss::Some))),
             over: self.over,
         }
     }
@@ -243,6 +274,7 @@ impl Course {
             paused: paused.map(|_| now),
             paused_before: Duration::from_millis(kept.paused_before_ms).saturating_add(earlier),
             fault: kept.fault.or(is_cut.then_some((Fault::Restart, Loss::Some))),
+            waits: None,
             over: kept.over,
         }
     }
@@ -283,11 +315,28 @@ impl Course {
         over
     }
 
+    /// What the recorder is told when it is over and too short.
+    const fn too_short(&self, recording: Id, shortest: Duration) -> Order {
+        Order::Drop(TooShort {
+            recording,
+            began: self.began,
+            shortest,
+        })
+    }
+
     /// What the recorder says of it. The first gap is named, but that nothing is kept goes before.
     fn hear(&mut self, report: &Report) {
         let (fault, loss) = match report {
             Report::Gap { why, .. } => (*why, Loss::Some),
             Report::Lost { why, .. } => (*why, Loss::All),
+            Report::Waits { why, .. } => {
+                self.waits = Some(*why);
+                return;
+            }
+            Report::Written { .. } => {
+                self.waits = None;
+                return;
+            }
         };
         match (self.fault, loss) {
             (None, _) | (Some((_, Loss::Some)), Loss::All) => self.fault = Some((fault, loss)),
@@ -297,11 +346,12 @@ impl Course {
 
     /// What becomes of it by now.
     fn fate(&self) -> Fate {
-        match (self.over, self.fault) {
-            (Some(Over::TooShort), _) => Fate::None(Why::TooShort),
-            (_, None) => Fate::Kept,
-            (_, Some((fault, Loss::Some))) => Fate::Gaps(fault),
-            (_, Some((fault, Loss::All))) => Fate::None(Why::Lost(fault)),
+        match (self.over, self.fault, self.waits) {
+            (Some(Over::TooShort), _, _) => Fate::None(Why::TooShort),
+            (_, None, None) => Fate::Kept,
+            // Nobody knows yet that it is there.
+            (_, None, Some(fault)) | (_, Some((fault, Loss::Some)), _) => Fate::Gaps(fault),
+            (_, Some((fault, Loss::All)), _) => Fate::None(Why::Lost(fault)),
         }
     }
 

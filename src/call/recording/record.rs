@@ -54,6 +54,10 @@ pub enum Fault {
     DiskFails,
     /// The recorder didn't keep up with the packets.
     Overrun,
+    /// It was said in a codec that a recording of this kind doesn't hold, or faxed.
+    Codec,
+    /// A part of the recorder has died.
+    Recorder,
     /// The server was away for a while.
     Restart,
 }
@@ -83,8 +87,8 @@ const NOT_AVAILABLE: &str = "not available";
 
 impl Fate {
     /// Each that there is.
-    pub const ALL: [Self; 16] = {
-        let [full, slow, fails, overrun, restart] = Fault::ALL;
+    pub const ALL: [Self; 20] = {
+        let [full, slow, fails, overrun, codec, recorder, restart] = Fault::ALL;
         [
             Self::None(Why::NotAsked),
             Self::None(Why::Class95),
@@ -95,12 +99,16 @@ impl Fate {
             Self::None(Why::Lost(slow)),
             Self::None(Why::Lost(fails)),
             Self::None(Why::Lost(overrun)),
+            Self::None(Why::Lost(codec)),
+            Self::None(Why::Lost(recorder)),
             Self::None(Why::Lost(restart)),
             Self::Kept,
             Self::Gaps(full),
             Self::Gaps(slow),
             Self::Gaps(fails),
             Self::Gaps(overrun),
+            Self::Gaps(codec),
+            Self::Gaps(recorder),
             Self::Gaps(restart),
         ]
     };
@@ -142,11 +150,13 @@ impl Fate {
 
 impl Fault {
     /// Each that there is.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::DiskFull,
         Self::DiskSlow,
         Self::DiskFails,
         Self::Overrun,
+        Self::Codec,
+        Self::Recorder,
         Self::Restart,
     ];
 
@@ -157,6 +167,8 @@ impl Fault {
             Self::DiskSlow => "disk slow",
             Self::DiskFails => "disk fails",
             Self::Overrun => "overrun",
+            Self::Codec => "codec",
+            Self::Recorder => "recorder fails",
             Self::Restart => "restart",
         }
     }
@@ -249,12 +261,16 @@ mod tests {
             "none disk slow",
             "none disk fails",
             "none overrun",
+            "none codec",
+            "none recorder fails",
             "none restart",
             "kept ",
             "gaps disk full",
             "gaps disk slow",
             "gaps disk fails",
             "gaps overrun",
+            "gaps codec",
+            "gaps recorder fails",
             "gaps restart",
         ];
         assert_eq!(words, expected);

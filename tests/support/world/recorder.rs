@@ -48,7 +48,7 @@ impl Recorder {
             Order::Resume(id, _) => (*id, "resume"),
             Order::End(id, _) => (*id, "end"),
             Order::EndLeft(id) => (*id, "end-left"),
-            Order::Drop(id) => (*id, "drop"),
+            Order::Drop(short) => (short.recording, "drop"),
         };
         self.told.push(word.to_owned());
         let before = self.tapes.get(&id).copied();
@@ -183,7 +183,9 @@ impl World {
         let report = match what {
             "gap" => Report::Gap { recording, why },
             "lost" => Report::Lost { recording, why },
-            other => panic!("the recorder says gap or lost, not {other}"),
+            "waits" => Report::Waits { recording, why },
+            "written" => Report::Written { recording },
+            other => panic!("the recorder says gap, lost, waits or written, not {other}"),
         };
         for shard in 0..self.switches.len() {
             self.give(shard, Input::Recorded(report));
