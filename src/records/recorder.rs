@@ -18,14 +18,17 @@ mod ear;
 mod jobs;
 mod keeper;
 mod marks;
+mod out;
 mod scribe;
 mod sealing;
 mod status;
+mod warnings;
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -71,8 +74,9 @@ impl Config {
     }
 }
 
-/// Takes what there is to say of a recording, for the shard that has its call; called on the recorder's threads.
-pub type Tell = Box<dyn Fn(usize, Report) + Send + Sync>;
+/// Takes what there is to say of a recording, for the shard that has its call; called on the recorder's threads. `false`: that
+/// one has no room, and is to be told again.
+pub type Tell = Box<dyn Fn(usize, Report) -> bool + Send + Sync>;
 /// Tells both clocks.
 pub type Clock = Box<dyn Fn() -> Now + Send + Sync>;
 
@@ -94,6 +98,8 @@ pub struct Settings {
 struct Shared {
     settings: Settings,
     status: Status,
+    /// What no shard had room for, in its order.
+    unsaid: Mutex<VecDeque<(usize, Report)>>,
     /// The ear is to end.
     leaves: AtomicBool,
 }
@@ -106,7 +112,25 @@ impl Shared {
     /// Says that something of a recording isn't kept.
     fn report(&self, shard: usize, report: Report) {
         self.status.note(&report);
-        (self.settings.tell)(shard, report);
+        let mut unsaid = self.unsaid();
+        let is_told = unsaid.is_empty() && (self.settings.tell)(shard, report);
+        if !is_told && unsaid.len() < RECORDING_ORDERS_MAX {
+            unsaid.push_back((shard, report));
+        }
+    }
+
+    /// Says again what found no room.
+    fn report_again(&self) {
+        let mut unsaid = self.unsaid();
+        while let Some((shard, report)) = unsaid.front()
+            && (self.settings.tell)(*shard, *report)
+        {
+            unsaid.pop_front();
+        }
+    }
+
+    fn unsaid(&self) -> MutexGuard<'_, VecDeque<(usize, Report)>> {
+        self.unsaid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,7 +147,10 @@ pub struct Recorder {
     orders: Sender<Ordered>,
     /// Dropped, it ends the keeper.
     keeps: Mutex<Option<Sender<()>>>,
+    /// Those that write.
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Nothing waits for this one: whatever it is at can be done again.
+    keeper: JoinHandle<()>,
 }
 
 impl Recorder {
@@ -135,6 +162,7 @@ impl Recorder {
         let shared = Arc::new(Shared {
             settings,
             status: Status::default(),
+            unsaid: Mutex::default(),
             leaves: AtomicBool::new(false),
         });
         let (orders, inbox) = crossbeam_channel::bounded(RECORDING_ORDERS_MAX);
@@ -147,13 +175,14 @@ impl Recorder {
         let threads = vec![
             spawn("rec-ear", move || ear.run())?,
             spawn("rec-pen", move || scribe.run(&work))?,
-            spawn("rec-keeper", move || keeper::run(&keeper, &kept))?,
         ];
+        let keeper = spawn("rec-keeper", move || keeper::run(&keeper, &kept))?;
         Ok(Self {
             shared,
             orders,
             keeps: Mutex::new(Some(keeps)),
             threads: Mutex::new(threads),
+            keeper,
         })
     }
 
@@ -162,17 +191,19 @@ impl Recorder {
     pub fn order(&self, shard: usize, now: Now, order: Order) {
         let begins = matches!(order, Order::Begin(_) | Order::GoOn(_));
         let refused = if begins && self.orders.len() > RECORDING_ORDERS_MAX / 2 {
-            Some(order)
+            Some((order, Fault::Overrun))
         } else {
             let sent = self.orders.try_send(Ordered { shard, now, order });
             sent.err().map(|refused| match refused {
-                TrySendError::Full(ordered) | TrySendError::Disconnected(ordered) => ordered.order,
+                TrySendError::Full(ordered) => (ordered.order, Fault::Overrun),
+                TrySendError::Disconnected(ordered) => (ordered.order, Fault::Recorder),
             })
         };
-        if let Some(order) = refused {
+        if let Some((order, why)) = refused {
             self.shared.status.refused();
-            let (recording, why) = (order.recording(), Fault::Overrun);
-            let report = match begins {
+            let recording = order.recording();
+            // Of one that was to go on there is what the process before wrote.
+            let report = match matches!(order, Order::Begin(_)) {
                 true => Report::Lost { recording, why },
                 false => Report::Gap { recording, why },
             };
@@ -183,7 +214,8 @@ impl Recorder {
     /// What is wrong, in a sentence.
     pub fn health(&self) -> Option<String> {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        if threads.iter().any(JoinHandle::is_finished) {
+        let is_stopping = self.shared.leaves.load(Ordering::Acquire);
+        if threads.iter().any(JoinHandle::is_finished) || self.keeper.is_finished() && !is_stopping {
             return Some(
                 "a thread of the recorder has ended by a fault, and calls are not recorded: restart the server".into(),
             );

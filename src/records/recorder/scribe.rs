@@ -1,5 +1,7 @@
 //! Writing: pieces come to their files, and what the disk refuses is held and tried again.
 
+mod over;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,19 +10,31 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::Shared;
 use super::jobs::{Ending, Job, News, Piece, Start};
+use super::warnings::Warnings;
 use crate::base::id::Id;
-use crate::call::recording::{Fault, Report};
+use crate::call::recording::{Fault, Report, TooShort};
 use crate::records::folder;
 use crate::records::recordings::Error;
-use crate::records::recordings::pen::{self, GoneOn, Pen};
+use crate::records::recordings::chain::Audio;
+use crate::records::recordings::pen::{self, GoneOn, Packets, Pen};
+use crate::rtp::recording::dump;
 
 /// How often all is synced, and what failed is tried again.
 const TURN: Duration = Duration::from_secs(1);
+/// Recordings that end together, at the most.
+const DUE_MAX: usize = 512;
 
 pub(super) struct Scribe {
     shared: Arc<Shared>,
     news: Sender<News>,
     sheets: HashMap<Id, Sheet>,
+    /// How many of them are written, and wait for their end.
+    due: usize,
+    /// Of how many of these the job counts as done only then.
+    owed: u64,
+    /// What a process before began, is to be dropped, and couldn't be yet.
+    left: Vec<TooShort>,
+    warnings: Warnings,
 }
 
 /// A recording that has files, or is to have them.
@@ -28,13 +42,17 @@ struct Sheet {
     shard: usize,
     begin: pen::Begin,
     stage: Stage,
+    /// What its file begins with, until that is written.
+    head: Option<Vec<u8>>,
     /// What waits for the disk.
     held: VecDeque<Piece>,
     ending: Option<Ending>,
     /// The disk has refused, and it isn't known that it takes again.
     is_stuck: bool,
-    /// That something is missing was reported.
+    /// That it waits was reported.
     is_told: bool,
+    /// All of it is written, and it is to end together with others.
+    is_due: bool,
 }
 
 enum Stage {
@@ -49,6 +67,8 @@ enum Stage {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Far {
     Open,
+    /// All is written up to its end.
+    Due,
     Over,
 }
 
@@ -58,6 +78,10 @@ impl Scribe {
             shared,
             news,
             sheets: HashMap::new(),
+            due: 0,
+            owed: 0,
+            left: Vec::new(),
+            warnings: Warnings::default(),
         }
     }
 
@@ -71,6 +95,10 @@ impl Scribe {
                 Err(RecvTimeoutError::Timeout) => true,
                 Err(RecvTimeoutError::Disconnected) => false,
             };
+            // Those that come at once end at once.
+            if jobs.is_empty() || self.due >= DUE_MAX {
+                self.settle();
+            }
             if !goes_on || turned.elapsed() >= TURN {
                 self.turn();
                 turned = Instant::now();
@@ -83,6 +111,16 @@ impl Scribe {
 
     /// Does it; whether there may be more.
     pub(super) fn take(&mut self, job: Job) -> bool {
+        let due = self.due;
+        let goes_on = self.do_job(job);
+        match self.due > due {
+            true => self.owed += 1,
+            false => self.shared.status.add_done(1),
+        }
+        goes_on
+    }
+
+    fn do_job(&mut self, job: Job) -> bool {
         match job {
             Job::Begin(start) => self.open(*start, Stage::Begins),
             Job::GoOn(start) => self.open(*start, Stage::GoesOn),
@@ -99,14 +137,7 @@ impl Scribe {
                     self.work(id);
                 }
             }
-            Job::Drop(id) => {
-                if let Some(sheet) = self.close(id)
-                    && let Stage::Open(pen) = sheet.stage
-                    && let Err(error) = pen.discard()
-                {
-                    tracing::warn!("a recording that is too short can't be removed: {error}");
-                }
-            }
+            Job::Drop(short) => self.drop_short(short),
             Job::Leave => return false,
         }
         true
@@ -118,10 +149,12 @@ impl Scribe {
             shard: start.shard,
             begin: start.begin,
             stage,
+            head: None,
             held: VecDeque::new(),
             ending: None,
             is_stuck: false,
             is_told: false,
+            is_due: false,
         };
         self.sheets.insert(id, sheet);
         self.work(id);
@@ -136,8 +169,11 @@ impl Scribe {
             .map(|(id, _)| *id)
             .collect();
         for id in stuck {
-            self.try_again(id);
+            self.work_again(id);
         }
+        self.settle();
+        self.drop_left();
+        self.look_for_names();
         let pens = self
             .sheets
             .values_mut()
@@ -147,10 +183,11 @@ impl Scribe {
             });
         match Pen::sync_all(&self.shared.settings.config.dir, pens) {
             Ok(()) if self.sheets.values().any(|sheet| sheet.is_stuck) => {}
-            Ok(()) if self.shared.status.trouble().is_some() => self.look_at_folder(),
+            Ok(()) if self.shared.status.is_refused() => self.look_at_folder(),
             Ok(()) => {}
             Err(error) => self.trouble(&error),
         }
+        self.tell_written();
     }
 
     fn look_at_folder(&self) {
@@ -167,28 +204,14 @@ impl Scribe {
 
     /// Does what is to be done for a recording, unless the disk has refused lately.
     fn work(&mut self, id: Id) {
-        if self.sheets.get(&id).is_some_and(|sheet| !sheet.is_stuck)
-            && let Err(error) = self.try_work(id)
-        {
-            self.refused(id, &error);
+        if self.sheets.get(&id).is_some_and(|sheet| !sheet.is_stuck) {
+            self.work_again(id);
         }
     }
 
-    /// The disk has refused lately: what it refuses for longer is told.
-    fn try_again(&mut self, id: Id) {
-        let Err(error) = self.try_work(id) else {
-            return;
-        };
-        self.refused(id, &error);
-        if let Some(sheet) = self.sheets.get_mut(&id)
-            && !std::mem::replace(&mut sheet.is_told, true)
-        {
-            let (recording, why) = (id, fault_of(&error));
-            let report = match sheet.stage {
-                Stage::Begins => Report::Lost { recording, why },
-                Stage::GoesOn | Stage::Open(_) => Report::Gap { recording, why },
-            };
-            self.shared.report(sheet.shard, report);
+    fn work_again(&mut self, id: Id) {
+        if let Err(error) = self.try_work(id) {
+            self.refused(id, &error);
         }
     }
 
@@ -198,8 +221,14 @@ impl Scribe {
         };
         let far = sheet.work(&self.shared, &self.news)?;
         sheet.is_stuck = false;
-        if far == Far::Over {
-            self.close(id);
+        // One that is due isn't on the medium yet.
+        if far != Far::Due && std::mem::take(&mut sheet.is_told) {
+            self.shared.report(sheet.shard, Report::Written { recording: id });
+        }
+        match far {
+            Far::Open => {}
+            Far::Due => self.due += usize::from(!std::mem::replace(&mut sheet.is_due, true)),
+            Far::Over => drop(self.close(id)),
         }
         Ok(())
     }
@@ -207,8 +236,14 @@ impl Scribe {
     /// The disk refuses: it is tried again, unless that can't help.
     fn refused(&mut self, id: Id, error: &Error) {
         self.trouble(error);
+        let Some(sheet) = self.sheets.get_mut(&id) else {
+            return;
+        };
+        let begins = matches!(sheet.stage, Stage::Begins);
         let helps = match error {
-            Error::Full(_) | Error::Disk(..) | Error::Absent(_) | Error::Busy(_) => true,
+            Error::Full(_) | Error::Disk(..) | Error::Busy(_) => true,
+            // Its folder may come yet; what had files and has none any more never will.
+            Error::Absent(_) => begins,
             Error::Taken(_)
             | Error::Damaged(..)
             | Error::TooLong(_)
@@ -216,8 +251,10 @@ impl Scribe {
             | Error::Newer(..) => false,
         };
         if helps {
-            if let Some(sheet) = self.sheets.get_mut(&id) {
-                sheet.is_stuck = true;
+            sheet.is_stuck = true;
+            if !std::mem::replace(&mut sheet.is_told, true) {
+                let (recording, why) = (id, fault_of(error));
+                self.shared.report(sheet.shard, Report::Waits { recording, why });
             }
             return;
         }
@@ -228,6 +265,8 @@ impl Scribe {
         let report = match sheet.stage {
             Stage::Begins => Report::Lost { recording, why },
             Stage::GoesOn => Report::Gap { recording, why },
+            // Somebody has removed its files.
+            Stage::Open(_) if matches!(error, Error::Absent(_)) => Report::Lost { recording, why },
             Stage::Open(mut pen) => {
                 // What it has stays whole.
                 let (until, now) = (pen.samples(), self.shared.now());
@@ -245,6 +284,7 @@ impl Scribe {
     /// Nothing more is done for it.
     fn close(&mut self, id: Id) -> Option<Sheet> {
         let mut sheet = self.sheets.remove(&id)?;
+        self.due -= usize::from(sheet.is_due);
         for piece in sheet.held.drain(..) {
             self.shared.status.waited(piece.weight());
         }
@@ -252,12 +292,15 @@ impl Scribe {
         Some(sheet)
     }
 
-    fn trouble(&self, error: &Error) {
-        let sentence = error.to_string();
-        if self.shared.status.trouble().as_ref() != Some(&sentence) {
-            tracing::warn!("{sentence}");
+    fn trouble(&mut self, error: &Error) {
+        let (why, sentence) = (fault_of(error), error.to_string());
+        if let Some(unsaid) = self.warnings.says(why, self.shared.now().at) {
+            match unsaid {
+                0 => tracing::warn!("{sentence}"),
+                more => tracing::warn!("{sentence} (and {more} more of that kind since the last word of it)"),
+            }
         }
-        self.shared.status.set_trouble(Some((fault_of(error), sentence)));
+        self.shared.status.set_trouble(Some((why, sentence)));
     }
 }
 
@@ -265,6 +308,7 @@ impl Sheet {
     /// Does all that is to be done, as far as the disk goes along.
     fn work(&mut self, shared: &Shared, news: &Sender<News>) -> Result<Far, Error> {
         let config = &shared.settings.config;
+        let mut is_new = matches!(self.stage, Stage::Begins);
         let opened = match &self.stage {
             Stage::Open(_) => None,
             Stage::Begins => Some(Box::new(Pen::begin(&config.dir, &self.begin)?)),
@@ -279,6 +323,7 @@ impl Sheet {
                         is_empty,
                     } => {
                         let (audio, rate_hz) = pen.kind();
+                        is_new = is_empty;
                         let goes = News::Goes {
                             recording: self.begin.recording,
                             at: now.at,
@@ -286,7 +331,6 @@ impl Sheet {
                             audio,
                             rate_hz,
                             paused,
-                            headed: is_empty.then_some(self.begin.began),
                         };
                         // The ear may be gone, when the server stops.
                         let _ = news.send(goes);
@@ -300,11 +344,26 @@ impl Sheet {
             }
         };
         if let Some(pen) = opened {
+            // Whatever is left out later: without it no program reads the rest.
+            self.head = match pen.kind() {
+                (Audio::Rtpdump, _) if is_new => Some(dump::head(self.begin.began)),
+                (Audio::Rtpdump | Audio::Wav, _) => None,
+            };
             self.stage = Stage::Open(pen);
         }
         let Stage::Open(pen) = &mut self.stage else {
             return Ok(Far::Open);
         };
+        if let Some(head) = &self.head {
+            let from = pen.samples();
+            pen.write_packets(&Packets {
+                from,
+                millis: 0,
+                bytes: head,
+                marks: &[],
+            })?;
+            self.head = None;
+        }
         while let Some(piece) = self.held.front_mut() {
             let outcome = piece.write(pen);
             let weight = piece.weight();
@@ -320,19 +379,20 @@ impl Sheet {
         }
         match self.ending {
             None => Ok(Far::Open),
-            Some(Ending { until, ended }) => pen.end(until.max(pen.samples()), ended).map(|_| Far::Over),
+            Some(_) => Ok(Far::Due),
         }
     }
 }
 
 /// What records call it.
-fn fault_of(error: &Error) -> Fault {
+const fn fault_of(error: &Error) -> Fault {
     match error {
         Error::Full(_) => Fault::DiskFull,
+        // The process before, which hasn't left it yet.
+        Error::Busy(_) => Fault::Restart,
         Error::Disk(..)
         | Error::Taken(_)
         | Error::Absent(_)
-        | Error::Busy(_)
         | Error::Damaged(..)
         | Error::TooLong(_)
         | Error::NoKey(..)

@@ -1,8 +1,9 @@
 //! How the recorder is: what its threads tell, and what its owner asks.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::base::id::Id;
 use crate::call::recording::{Fault, Report};
@@ -37,6 +38,12 @@ pub(super) struct Status {
     /// Recordings that have files, or should.
     open: Mutex<HashSet<Id>>,
     trouble: Mutex<Option<(Fault, String)>>,
+    /// Jobs that the scribe has done.
+    done: AtomicU64,
+    /// For how many seconds the oldest job waits, if that is too long; otherwise 0.
+    stalled: AtomicU64,
+    /// Recordings of which it was told that they wait because of that, and whose they are.
+    slow: Mutex<HashMap<Id, usize>>,
 }
 
 impl Status {
@@ -56,6 +63,7 @@ impl Status {
         let count = match report {
             Report::Gap { .. } => &self.gaps,
             Report::Lost { .. } => &self.lost,
+            Report::Waits { .. } | Report::Written { .. } => return,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
@@ -103,7 +111,46 @@ impl Status {
 
     /// What is wrong with the disk, in a sentence.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.said().as_ref().map(|(_, sentence)| sentence.clone())
+        let refused = self.said().as_ref().map(|(_, sentence)| sentence.clone());
+        let stalled = self.stalled.load(Ordering::Relaxed);
+        refused.or_else(|| {
+            (stalled > 0).then(|| {
+                format!(
+                    "the disk of recordings hasn't answered for {stalled} s, and what was heard since waits in memory: \
+                     check that disk"
+                )
+            })
+        })
+    }
+
+    /// Whether the disk has refused something, and nobody knows yet that it takes it again.
+    pub(super) fn is_refused(&self) -> bool {
+        self.said().is_some()
+    }
+
+    /// How many jobs the scribe has done since the start.
+    pub(super) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// So many more are done.
+    pub(super) fn add_done(&self, jobs: u64) {
+        self.done.fetch_add(jobs, Ordering::Relaxed);
+    }
+
+    /// The oldest job waits for so long, which is too long; `None`: it isn't.
+    pub(super) fn set_stalled(&self, waits: Option<Duration>) {
+        let seconds = waits.map_or(0, |waits| waits.as_secs());
+        self.stalled.store(seconds, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed) > 0
+    }
+
+    /// The recordings of which it was told that they wait for a disk that doesn't answer.
+    pub(super) fn slow(&self) -> MutexGuard<'_, HashMap<Id, usize>> {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the disk takes nothing, or not fast enough.

@@ -9,9 +9,9 @@ use super::jobs::Job;
 use super::*;
 use crate::base::id::Id;
 use crate::base::time::{Instant, Wall};
-use crate::call::recording::{Begin, Sound};
+use crate::call::recording::{Begin, Sound, TooShort};
 use crate::records::recordings::Place;
-use crate::records::recordings::chain::{Cipher, Mark, Unwritten, What};
+use crate::records::recordings::chain::{Cipher, Mark, What};
 use crate::records::recordings::disk::fault;
 use crate::records::recordings::index::{Index, State};
 use crate::records::recordings::read::Reader;
@@ -22,6 +22,9 @@ use crate::rtp::g711::Law;
 use crate::rtp::recording::dump;
 use crate::rtp::tap::{Channel, Heard, Producer, Tap, Taps as _, ring};
 use crate::rtp::wav;
+
+mod disk;
+mod heard;
 
 const ROUND: Duration = Duration::from_millis(20);
 const PACKET: usize = 160;
@@ -45,6 +48,10 @@ struct Stage {
     clock: Arc<AtomicU64>,
     told: Arc<Mutex<Vec<Report>>>,
     rounds: u32,
+    /// What it is to do lies there.
+    scribe_sleeps: bool,
+    /// The shards have no room for reports.
+    is_deaf: Arc<AtomicBool>,
     /// Who speaks, and what is heard of it in each packet.
     speaking: Vec<(Tap, Option<Coding>, [u8; PACKET])>,
 }
@@ -58,6 +65,7 @@ impl Stage {
     fn with(dir: &Path, ms: u64, sealing: Sealing) -> Self {
         let clock = Arc::new(AtomicU64::new(ms));
         let told = Arc::new(Mutex::new(Vec::new()));
+        let is_deaf = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared {
             settings: Settings {
                 config: Config {
@@ -74,11 +82,15 @@ impl Stage {
                     move || now(clock.load(Ordering::Relaxed))
                 }),
                 tell: Box::new({
-                    let told = told.clone();
-                    move |_, report| told.lock().unwrap().push(report)
+                    let (told, is_deaf) = (told.clone(), is_deaf.clone());
+                    move |_, report| {
+                        let hears = !is_deaf.load(Ordering::Relaxed);
+                        hears.then(|| told.lock().unwrap().push(report)).is_some()
+                    }
                 }),
             },
             status: Status::default(),
+            unsaid: Mutex::default(),
             leaves: AtomicBool::new(false),
         });
         let (orders, inbox) = crossbeam_channel::unbounded();
@@ -95,6 +107,8 @@ impl Stage {
             clock,
             told,
             rounds: 0,
+            scribe_sleeps: false,
+            is_deaf,
             speaking: Vec::new(),
         }
     }
@@ -136,6 +150,7 @@ impl Stage {
         while let Ok(job) = self.jobs.try_recv() {
             self.scribe.take(job);
         }
+        self.scribe.settle();
     }
 
     /// So much time goes by.
@@ -160,7 +175,9 @@ impl Stage {
             }
             self.clock.fetch_add(ROUND.as_millis() as u64, Ordering::Relaxed);
             self.ear.round(self.shared.now());
-            self.scribes();
+            if !self.scribe_sleeps {
+                self.scribes();
+            }
             if self.rounds.is_multiple_of(50) {
                 self.scribe.turn();
             }
@@ -169,6 +186,15 @@ impl Stage {
 
     fn told(&self) -> Vec<Report> {
         std::mem::take(&mut self.told.lock().unwrap())
+    }
+
+    /// What its call says when it is too short: less than a second.
+    fn short(&self, number: u128) -> Order {
+        Order::Drop(TooShort {
+            recording: id(number),
+            began: noon(),
+            shortest: seconds(1),
+        })
     }
 
     fn place(&self, number: u128) -> Place {
@@ -349,88 +375,13 @@ fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
 }
 
 #[test]
-fn what_a_full_disk_refuses_waits_and_is_written_when_there_is_room() {
-    let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
-    stage.speaks(1);
-    stage.run(seconds(2));
-    fault::set_room(Some(0));
-    stage.run(seconds(5));
-    let (recording, why) = (id(1), Fault::DiskFull);
-    assert_eq!(stage.told(), [Report::Gap { recording, why }]);
-    let said = stage.shared.status.trouble().expect("it is said");
-    assert!(said.contains("the disk is full"), "{said}");
-    fault::set_room(None);
-    stage.run(seconds(3));
-    stage.order(Order::End(id(1), stage.now().at));
-    stage.run(ROUND);
-    let (frames, _) = read(&stage.place(1));
-    assert!(both(&frames) > 79_000, "{}", both(&frames));
-    assert_eq!(is_whole(&stage.place(1)), Some(0));
-    assert_eq!(stage.shared.status.trouble(), None);
-}
-
-#[test]
-fn what_waits_for_a_full_disk_has_a_limit_and_what_is_left_out_is_a_gap_of_that_length() {
-    let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    stage.ear.out.waiting_max = 3 * 33_000;
-    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
-    stage.speaks(1);
-    stage.run(seconds(2));
-    fault::set_room(Some(0));
-    stage.run(seconds(8));
-    assert!(stage.shared.status.counts().waiting_bytes <= 3 * 33_000);
-    fault::set_room(None);
-    stage.run(seconds(4));
-    stage.order(Order::End(id(1), stage.now().at));
-    stage.run(ROUND);
-    let why = Fault::DiskFull;
-    let recording = id(1);
-    assert_eq!(stage.told()[0], Report::Gap { recording, why });
-    let (frames, marks) = read(&stage.place(1));
-    assert_eq!(is_whole(&stage.place(1)), Some(1));
-    let whats: Vec<What> = marks.iter().map(|mark| mark.what).collect();
-    let [What::NotWritten { samples, why }] = whats[..] else {
-        panic!("{whats:?}");
-    };
-    assert_eq!(why, Unwritten::Overload);
-    assert!(samples > 8_000 && samples % 8_000 == 0, "{samples}");
-    assert!(
-        both(&frames) + samples as usize > frames.len() - 300,
-        "{}",
-        both(&frames)
-    );
-}
-
-#[test]
-fn one_that_cannot_begin_is_lost_and_the_others_go_on() {
-    let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
-    stage.order(Order::End(id(1), stage.now().at));
-    stage.run(ROUND);
-    // The same once more: its name is taken.
-    stage.clock.store(0, Ordering::Relaxed);
-    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
-    stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
-    stage.run(seconds(2));
-    stage.order(Order::End(id(2), stage.now().at));
-    stage.run(ROUND);
-    let (recording, why) = (id(1), Fault::DiskFails);
-    assert_eq!(stage.told(), [Report::Lost { recording, why }]);
-    assert_eq!(is_whole(&stage.place(2)), Some(0));
-}
-
-#[test]
 fn of_one_that_is_too_short_nothing_is_left() {
     let dir = folder();
     let mut stage = Stage::at(dir.path(), 0);
     stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
     stage.speaks(1);
     stage.run(Duration::from_millis(1_800));
-    stage.order(Order::Drop(id(1)));
+    stage.order(stage.short(1));
     stage.run(ROUND);
     let left: Vec<PathBuf> = std::fs::read_dir(stage.place(1).day)
         .expect("the day's folder")
@@ -536,7 +487,7 @@ fn a_recorder_with_its_threads_stops_with_everything_written() {
         node: "one".into(),
         sealing: Sealing::default(),
         clock: Box::new(move || now(clock.elapsed().as_millis() as u64)),
-        tell: Box::new(|_, _| ()),
+        tell: Box::new(|_, _| true),
     };
     let recorder = Recorder::start(settings, vec![consumer]).expect("threads");
     let begin = Box::new(Begin {
