@@ -74,22 +74,28 @@ fn a_recording_that_was_too_short_is_dropped_once_more_with_its_call_and_no_othe
         let mut call = left(&state, Fate::Over);
         call.record.recording = recording;
         let id = call.record.call_id;
+        let began = call.record.answered_at.unwrap_or(call.record.arrived_at);
         switch.restore(after(Duration::ZERO), call).expect("readable");
         let orders = std::iter::from_fn(|| switch.poll()).filter_map(|output| match output {
             Output::Record(order) => Some(order),
             _ => None,
         });
-        (id, orders.collect::<Vec<_>>())
+        (id, began, orders.collect::<Vec<_>>())
     };
-    let (id, orders) = ordered(Recording::none(Why::TooShort));
-    assert_eq!(orders, [recording::Order::Drop(id)]);
+    let (id, began, orders) = ordered(Recording::none(Why::TooShort));
+    let short = recording::TooShort {
+        recording: id,
+        began,
+        shortest: Duration::from_secs(1),
+    };
+    assert_eq!(orders, [recording::Order::Drop(short)]);
     let kept = Recording {
         id: Some(id),
         fate: recording::Fate::Kept,
         paused_s: 0,
     };
     for other in [Recording::none(Why::NotAsked), kept] {
-        assert_eq!(ordered(other).1, []);
+        assert_eq!(ordered(other).2, []);
     }
 }
 

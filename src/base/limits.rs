@@ -173,7 +173,7 @@ pub const PORT_REST: Duration = Duration::from_secs(30);
 pub const PORT_REST_MIN: Duration = Duration::from_secs(2);
 /// Bytes of a datagram that comes to a media port, and one more: a longer one is no audio, and is dropped.
 pub const MEDIA_DATAGRAM_BYTES_MAX: usize = 2_048;
-/// Bytes of recorded packets that may wait between one media thread and the recorder: five seconds of 500 calls, with
+/// Bytes of recorded packets that may wait between all media threads and the recorder: five seconds of 500 calls, with
 /// 250 bytes for each packet.
 pub const TAP_RING_BYTES: usize = 64 << 20;
 /// Calls whose RTP ports are bound ahead of need, per shard.
@@ -606,12 +606,19 @@ pub const AUDIT_NOTES_MAX: usize = 10_000;
 /// Of those, how many are noted together.
 pub const AUDIT_NOTES_AT_ONCE: usize = 1_000;
 
-/// Bytes between a media thread and the recorder: more than half a second of 500 recorded calls.
+/// Bytes between one media thread and the recorder, at the least: more than half a second of 500 recorded calls.
 pub const RECORDING_RING_BYTES: usize = 8 << 20;
 /// Bytes of packets that are kept while a recording of the process before is opened: three seconds of a call.
 pub const RECORDING_OPENING_BYTES: usize = 64 << 10;
-/// Bytes of recordings that wait for the disk; what comes beyond is left out, and marked.
-pub const RECORDING_WAITING_BYTES_MAX: usize = 64 << 20;
+/// Calls that are recorded at once on the smallest machine that is meant for it.
+pub const RECORDED_CALLS_USUAL: usize = 500;
+/// For how long their audio waits for a disk that stands still until some of it is left out: seconds.
+pub const RECORDING_WAITING_S: usize = 10;
+/// Bytes of recordings that wait for the disk; what comes beyond is left out, and marked. So long for so many calls, two
+/// channels of 16-bit samples at 16 kHz each.
+pub const RECORDING_WAITING_BYTES_MAX: usize = RECORDED_CALLS_USUAL * RECORDING_WAITING_S * 64_000;
+/// How long what was heard may wait for a disk that doesn't answer until that is said.
+pub const RECORDING_STALLED_AFTER: Duration = Duration::from_secs(3);
 /// Orders that wait for the recorder. No recording begins while half of them do; those that are open can end whatever waits,
 /// and pauses beyond it are added up.
 pub const RECORDING_ORDERS_MAX: usize = 65_536;

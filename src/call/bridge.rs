@@ -153,6 +153,8 @@ pub struct Bridge {
     talking: Option<Duration>,
     /// Whether the call may turn into a fax.
     fax: Fax,
+    /// Whether it has, while it was recorded.
+    was_faxed: bool,
     /// What the called side's trunk says of media before the answer.
     early: EarlyMedia,
     /// Whether the two flows are: what comes in on one goes out on the other.
@@ -178,6 +180,7 @@ impl Bridge {
             crossing: None,
             talking: None,
             fax: Fax::Refuse,
+            was_faxed: false,
             early: EarlyMedia::default(),
             joined: Joined::No,
             gone: None,

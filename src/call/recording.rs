@@ -63,7 +63,18 @@ pub enum Order {
     EndLeft(Id),
     /// It is over and too short to be of use: nothing of it is kept, whichever process began it. Where there is nothing of
     /// it, this is none.
-    Drop(Id),
+    Drop(TooShort),
+}
+
+/// A recording that is too short to be of use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooShort {
+    /// It.
+    pub recording: Id,
+    /// When it began.
+    pub began: Wall,
+    /// What is longer is never dropped, whatever its call's clocks say.
+    pub shortest: Duration,
 }
 
 impl Order {
@@ -72,7 +83,8 @@ impl Order {
         match self {
             Self::Begin(begin) | Self::GoOn(begin) => begin.recording,
             Self::Pause(id, _) | Self::Resume(id, _) | Self::End(id, _) => *id,
-            Self::EndLeft(id) | Self::Drop(id) => *id,
+            Self::EndLeft(id) => *id,
+            Self::Drop(short) => short.recording,
         }
     }
 }
@@ -126,8 +138,15 @@ pub enum Report {
         /// Why.
         why: Fault,
     },
-    /// One that was said to be lost is kept after all.
-    Saved {
+    /// The disk doesn't take what was heard. It waits in memory: nothing is missing yet, but nobody knows what will be.
+    Waits {
+        /// The recording.
+        recording: Id,
+        /// Why.
+        why: Fault,
+    },
+    /// What waited is written.
+    Written {
         /// The recording.
         recording: Id,
     },
@@ -137,9 +156,10 @@ impl Report {
     /// The recording.
     pub const fn recording(&self) -> Id {
         match self {
-            Self::Gap { recording, .. } | Self::Lost { recording, .. } | Self::Saved { recording } => {
-                *recording
-            }
+            Self::Gap { recording, .. }
+            | Self::Lost { recording, .. }
+            | Self::Waits { recording, .. }
+            | Self::Written { recording } => *recording,
         }
     }
 }
@@ -167,7 +187,7 @@ pub enum Controlled {
 }
 
 /// A call's recording, as far as it has come.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Course {
     began: Wall,
     /// How long it had lasted when this process came to it, and when that was.
@@ -178,6 +198,8 @@ pub struct Course {
     /// How long it was paused before that.
     paused_before: Duration,
     fault: Option<(Fault, Loss)>,
+    /// Why some of it waits, and is in no file.
+    waits: Option<Fault>,
     /// How it ended.
     over: Option<Over>,
     /// What may become the code by which it is paused.
@@ -227,6 +249,7 @@ impl Course {
             paused: None,
             paused_before: Duration::ZERO,
             fault: None,
+            waits: None,
             over: None,
             codes: code::Codes::default(),
         }
@@ -239,7 +262,8 @@ impl Course {
             began: self.began.as_millis(),
             paused: self.paused.map(|since| since.wall.as_millis()),
             paused_before_ms: ms(self.paused_before),
-            fault: self.fault,
+            // What waits in memory goes with this process.
+            fault: self.fault.or_else(|| self.waits.map(|why| (why, Loss::Some))),
             over: self.over,
         }
     }
@@ -258,6 +282,7 @@ impl Course {
             paused: paused.map(|_| now),
             paused_before: Duration::from_millis(kept.paused_before_ms).saturating_add(earlier),
             fault: kept.fault.or(is_cut.then_some((Fault::Restart, Loss::Some))),
+            waits: None,
             over: kept.over,
             codes: code::Codes::default(),
         }
@@ -299,16 +324,26 @@ impl Course {
         over
     }
 
+    /// What the recorder is told when it is over and too short.
+    const fn too_short(&self, recording: Id, shortest: Duration) -> Order {
+        Order::Drop(TooShort {
+            recording,
+            began: self.began,
+            shortest,
+        })
+    }
+
     /// What the recorder says of it. The first gap is named, but that nothing is kept goes before.
     fn hear(&mut self, report: &Report) {
         let (fault, loss) = match report {
             Report::Gap { why, .. } => (*why, Loss::Some),
             Report::Lost { why, .. } => (*why, Loss::All),
-            Report::Saved { .. } => {
-                // What it waited for was in its way.
-                if let Some((_, loss)) = &mut self.fault {
-                    *loss = Loss::Some;
-                }
+            Report::Waits { why, .. } => {
+                self.waits = Some(*why);
+                return;
+            }
+            Report::Written { .. } => {
+                self.waits = None;
                 return;
             }
         };
@@ -330,11 +365,12 @@ impl Course {
 
     /// What becomes of it by now.
     fn fate(&self) -> Fate {
-        match (self.over, self.fault) {
-            (Some(Over::TooShort), _) => Fate::None(Why::TooShort),
-            (_, None) => Fate::Kept,
-            (_, Some((fault, Loss::Some))) => Fate::Gaps(fault),
-            (_, Some((fault, Loss::All))) => Fate::None(Why::Lost(fault)),
+        match (self.over, self.fault, self.waits) {
+            (Some(Over::TooShort), _, _) => Fate::None(Why::TooShort),
+            (_, None, None) => Fate::Kept,
+            // Nobody knows yet that it is there.
+            (_, None, Some(fault)) | (_, Some((fault, Loss::Some)), _) => Fate::Gaps(fault),
+            (_, Some((fault, Loss::All)), _) => Fate::None(Why::Lost(fault)),
         }
     }
 

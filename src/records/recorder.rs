@@ -22,14 +22,17 @@ mod keeper;
 mod marks;
 mod notes;
 mod orders;
+mod out;
 mod scribe;
 mod sealing;
 mod status;
+mod warnings;
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -40,7 +43,7 @@ pub use status::Counts;
 
 use crate::base::limits::RECORDING_ORDERS_MAX;
 use crate::base::time::Now;
-use crate::call::recording::{Fault, Order, Report};
+use crate::call::recording::{Order, Report};
 use crate::masking::recording::Keeping;
 use crate::records::archive::Archive;
 use crate::records::audit::Audit;
@@ -100,8 +103,9 @@ impl Config {
     }
 }
 
-/// Takes what there is to say of a recording, for the shard that has its call; called on the recorder's threads.
-pub type Tell = Box<dyn Fn(usize, Report) + Send + Sync>;
+/// Takes what there is to say of a recording, for the shard that has its call; called on the recorder's threads. `false`: that
+/// one has no room, and is to be told again.
+pub type Tell = Box<dyn Fn(usize, Report) -> bool + Send + Sync>;
 /// Tells both clocks.
 pub type Clock = Box<dyn Fn() -> Now + Send + Sync>;
 
@@ -130,6 +134,8 @@ pub struct Settings {
 struct Shared {
     settings: Settings,
     status: Status,
+    /// What no shard had room for, in its order.
+    unsaid: Mutex<VecDeque<(usize, Report)>>,
     /// The ear is to end.
     leaves: AtomicBool,
     /// What accounts want, as soon as that is known.
@@ -150,7 +156,25 @@ impl Shared {
     /// Says that something of a recording isn't kept.
     fn report(&self, shard: usize, report: Report) {
         self.status.note(&report);
-        (self.settings.tell)(shard, report);
+        let mut unsaid = self.unsaid();
+        let is_told = unsaid.is_empty() && (self.settings.tell)(shard, report);
+        if !is_told && unsaid.len() < RECORDING_ORDERS_MAX {
+            unsaid.push_back((shard, report));
+        }
+    }
+
+    /// Says again what found no room.
+    fn report_again(&self) {
+        let mut unsaid = self.unsaid();
+        while let Some((shard, report)) = unsaid.front()
+            && (self.settings.tell)(*shard, *report)
+        {
+            unsaid.pop_front();
+        }
+    }
+
+    fn unsaid(&self) -> MutexGuard<'_, VecDeque<(usize, Report)>> {
+        self.unsaid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -167,7 +191,10 @@ pub struct Recorder {
     orders: Orders,
     /// Tells the keeper to begin. Dropped, it ends it.
     keeps: Mutex<Option<Sender<()>>>,
+    /// Those that write.
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Nothing waits for this one: whatever it is at can be done again.
+    keeper: JoinHandle<()>,
 }
 
 impl Recorder {
@@ -179,6 +206,7 @@ impl Recorder {
         let shared = Arc::new(Shared {
             settings,
             status: Status::default(),
+            unsaid: Mutex::default(),
             leaves: AtomicBool::new(false),
             terms: OnceLock::new(),
         });
@@ -192,13 +220,14 @@ impl Recorder {
         let threads = vec![
             spawn("rec-ear", move || ear.run())?,
             spawn("rec-pen", move || scribe.run(&work))?,
-            spawn("rec-keeper", move || keeper::run(&keeper, &kept))?,
         ];
+        let keeper = spawn("rec-keeper", move || keeper::run(&keeper, &kept))?;
         Ok(Self {
             shared,
             orders,
             keeps: Mutex::new(Some(keeps)),
             threads: Mutex::new(threads),
+            keeper,
         })
     }
 
@@ -228,11 +257,11 @@ impl Recorder {
     /// Gives an order of this shard's, which was made at `now`. Never waits: where there is no room for another recording the
     /// shard is told that it is lost. What is ordered of one in progress always finds room.
     pub fn order(&self, shard: usize, now: Now, order: Order) {
-        let begins = matches!(order, Order::Begin(_) | Order::GoOn(_));
-        if let Err(order) = self.orders.give(Ordered { shard, now, order }) {
+        if let Err((order, why)) = self.orders.give(Ordered { shard, now, order }) {
             self.shared.status.refused();
-            let (recording, why) = (order.recording(), Fault::Overrun);
-            let report = match begins {
+            let recording = order.recording();
+            // Of one that was to go on there is what the process before wrote.
+            let report = match matches!(order, Order::Begin(_)) {
                 true => Report::Lost { recording, why },
                 false => Report::Gap { recording, why },
             };
@@ -243,7 +272,8 @@ impl Recorder {
     /// What is wrong, in a sentence.
     pub fn health(&self) -> Option<String> {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        if threads.iter().any(JoinHandle::is_finished) {
+        let is_stopping = self.shared.leaves.load(Ordering::Acquire);
+        if threads.iter().any(JoinHandle::is_finished) || self.keeper.is_finished() && !is_stopping {
             return Some(
                 "a thread of the recorder has ended by a fault, and calls are not recorded: restart the server".into(),
             );

@@ -111,6 +111,8 @@ pub enum What {
         channel: Channel,
         /// Its payload type.
         payload_type: u8,
+        /// Samples of silence.
+        samples: u64,
     },
 }
 
@@ -385,6 +387,34 @@ impl Sheet {
                     },
                 );
             }
+        }
+    }
+
+    /// So many samples of a channel can't be decoded.
+    fn leave_unread(&mut self, channel: Channel, at: i64, payload_type: u8, samples: u64) {
+        let is_full = self.marks.len() >= RECORDING_MARKS_MAX;
+        let known = self.marks.iter_mut().rev().find_map(|mark| match &mut mark.what {
+            What::Unread {
+                channel: whose,
+                payload_type: of,
+                samples,
+            } if *whose == channel && (is_full || *of == payload_type) => Some(samples),
+            What::Unread { .. }
+            | What::Lost { .. }
+            | What::Paused
+            | What::Resumed
+            | What::Restarted { .. } => None,
+        });
+        match known {
+            Some(known) => *known = known.saturating_add(samples),
+            None => self.mark(
+                at,
+                What::Unread {
+                    channel,
+                    payload_type,
+                    samples,
+                },
+            ),
         }
     }
 

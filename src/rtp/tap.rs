@@ -71,18 +71,32 @@ pub trait Taps: Send {
 /// Bytes of an entry before its payload.
 const HEAD_BYTES: usize = 43;
 
+/// Packets that were left out of which it is known whose they were.
+const MISSED_NAMED_MAX: usize = 4_096;
+
+/// How many packets were left out.
+#[derive(Debug, Default)]
+struct Missed {
+    all: AtomicU64,
+    /// Since the last time, of whoever's recording.
+    unnamed: AtomicU64,
+}
+
 /// A ring of so many bytes between what moves packets and who records them: no lock, and no allocation once it is there.
 /// A packet takes its payload's bytes and 43 more. One that doesn't fit, because nobody took the others, is left out as
 /// a whole.
 pub fn ring(bytes: usize) -> (Producer, Consumer) {
     let (writer, reader) = RingBuffer::new(bytes);
-    let missed = Arc::new(AtomicU64::new(0));
+    let (names, named) = RingBuffer::new(MISSED_NAMED_MAX);
+    let missed = Arc::new(Missed::default());
     let producer = Producer {
         bytes: writer,
+        names,
         missed: Arc::clone(&missed),
     };
     let consumer = Consumer {
         bytes: reader,
+        named,
         missed,
         payload: Box::new([0; MEDIA_DATAGRAM_BYTES_MAX]),
         order: Vec::with_capacity(bytes / HEAD_BYTES),
@@ -94,7 +108,18 @@ pub fn ring(bytes: usize) -> (Producer, Consumer) {
 #[derive(Debug)]
 pub struct Producer {
     bytes: rtrb::Producer<u8>,
-    missed: Arc<AtomicU64>,
+    names: rtrb::Producer<Id>,
+    missed: Arc<Missed>,
+}
+
+impl Producer {
+    /// A packet of this recording is left out.
+    fn miss(&mut self, recording: Id) {
+        if self.names.push(recording).is_err() {
+            self.missed.unnamed.fetch_add(1, Ordering::Relaxed);
+        }
+        self.missed.all.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Taps for Producer {
@@ -103,7 +128,7 @@ impl Taps for Producer {
         // Handed over in one piece: whoever sees the first byte of an entry sees all of it.
         let room = Some(HEAD_BYTES + length).filter(|_| length <= MEDIA_DATAGRAM_BYTES_MAX);
         let Some(mut room) = room.and_then(|whole| self.bytes.write_chunk(whole).ok()) else {
-            self.missed.fetch_add(1, Ordering::Relaxed);
+            self.miss(heard.tap.recording);
             return;
         };
         let head = head(heard);
@@ -119,7 +144,8 @@ impl Taps for Producer {
 #[derive(Debug)]
 pub struct Consumer {
     bytes: rtrb::Consumer<u8>,
-    missed: Arc<AtomicU64>,
+    named: rtrb::Consumer<Id>,
+    missed: Arc<Missed>,
     /// Room for a payload that lies across the ring's end.
     payload: Box<[u8; MEDIA_DATAGRAM_BYTES_MAX]>,
     /// Which packets lie there: of which recording each is, and where it begins.
@@ -171,7 +197,19 @@ impl Consumer {
 
     /// How many packets have been left out since the ring is there.
     pub fn missed(&self) -> u64 {
-        self.missed.load(Ordering::Relaxed)
+        self.missed.all.load(Ordering::Relaxed)
+    }
+
+    /// Says of which recordings packets were left out since the last time, some of them more than once. `false`: there
+    /// were more than it has names of.
+    pub fn missed_of(&mut self, mut say: impl FnMut(Id)) -> bool {
+        // Those that come meanwhile are for the next time.
+        for _ in 0..self.named.slots() {
+            if let Ok(recording) = self.named.pop() {
+                say(recording);
+            }
+        }
+        self.missed.unnamed.swap(0, Ordering::Relaxed) == 0
     }
 }
 

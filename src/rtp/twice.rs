@@ -45,7 +45,7 @@ pub enum Again {
 ///
 /// Each key that came one way is the same as one that came another way, if they are the same key and no more than
 /// [`TWICE_WITHIN`] apart. Who presses a key twice tells it twice each way, or twice one way: so it stays two.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Twice {
     /// Keys that were told lately, in order.
     recent: ArrayVec<Told, TOLD_MAX>,
@@ -65,7 +65,7 @@ const DEAF: Duration = Duration::from_secs(10);
 /// How many keys may wait for their other tellings: nobody presses more in that time.
 const TOLD_MAX: usize = 8;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Told {
     key: Key,
     /// The ways by which it came.

@@ -93,14 +93,16 @@ pub(super) struct Joined {
 }
 
 /// Says something to the shard behind this door. A full queue means a shard that hangs: somebody should hear of it.
-pub(super) fn say_to(health: &Health, door: &Door, messages: impl IntoIterator<Item = Message>) {
-    if door.tell_all(messages).is_err() {
+pub(super) fn say_to(health: &Health, door: &Door, messages: impl IntoIterator<Item = Message>) -> bool {
+    let is_told = door.tell_all(messages).is_ok();
+    if !is_told {
         health.set(
             "sip",
             State::Failing,
             "a SIP shard takes no messages: restart the server",
         );
     }
+    is_told
 }
 
 impl Joined {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::base::chance::Chance;
-use crate::base::limits::RECORDING_RING_BYTES;
+use crate::base::limits::{RECORDING_RING_BYTES, TAP_RING_BYTES};
 use crate::call::media::{Lanes, Report};
 use crate::call::recording;
 use crate::config::Conf;
@@ -48,10 +48,9 @@ impl Post {
     }
 
     /// Brings a report of a recording to the shard that has its call.
-    fn bring_of_recording(&self, shard: usize, report: recording::Report) {
-        if let Some(door) = self.doors.get(shard) {
-            say_to(&self.health, door, [Message::Recorded(report)]);
-        }
+    fn bring_of_recording(&self, shard: usize, report: recording::Report) -> bool {
+        let door = self.doors.get(shard);
+        door.is_none_or(|door| say_to(&self.health, door, [Message::Recorded(report)]))
     }
 }
 
@@ -157,7 +156,9 @@ pub(super) fn start_recorder(
         archive: kept.archive.clone(),
         config: conf.recordings.clone(),
     };
-    let rings = (0..conf.switch.media.threads).map(|_| tap::ring(RECORDING_RING_BYTES));
+    let threads = conf.switch.media.threads;
+    let bytes = (TAP_RING_BYTES / threads.max(1)).max(RECORDING_RING_BYTES);
+    let rings = (0..threads).map(|_| tap::ring(bytes));
     let (producers, consumers) = rings.unzip();
     tracing::info!("calls are recorded in {}", settings.config.dir.display());
     let recorder = Recorder::start(settings, consumers).context("no thread for recordings")?;

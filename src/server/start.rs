@@ -539,8 +539,9 @@ fn owner(
 fn start_names(health: &Arc<Health>, doors: &Arc<[Door]>, chance: &mut Chance) -> anyhow::Result<Names> {
     let (health, doors) = (health.clone(), doors.clone());
     let tell = move |resolved: Arc<Resolved>| {
-        let say = |door| say_to(&health, door, [Message::Resolved(resolved.clone())]);
-        doors.iter().for_each(say);
+        for door in doors.iter() {
+            say_to(&health, door, [Message::Resolved(resolved.clone())]);
+        }
     };
     Names::start(chance.fork(), tell).context("no thread for DNS")
 }

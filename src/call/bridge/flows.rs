@@ -51,6 +51,7 @@ struct Said {
 impl Bridge {
     /// Tells the media threads what both sides have settled; before the answer only if the called side may be heard.
     pub fn order_flows(&mut self, hands: &mut Hands) {
+        self.note_fax();
         if self.talking.is_none() && !self.relays_early() {
             return self.order_sounds(hands);
         }
@@ -202,6 +203,20 @@ impl Bridge {
                 hands.out.push_back(Output::Media(Order::Tap(side.port, tap)));
             }
         }
+        self.note_fax();
+    }
+
+    /// Whether it was a fax while it was recorded: of that nothing is heard.
+    pub const fn was_faxed(&self) -> bool {
+        self.was_faxed
+    }
+
+    fn note_fax(&mut self) {
+        let is_faxed = |side: &Side| {
+            let agreed = side.agreed.as_ref();
+            side.tap.is_some() && agreed.is_some_and(|agreed| agreed.fax.is_some())
+        };
+        self.was_faxed |= self.sides.iter().flatten().any(is_faxed);
     }
 
     /// How what a leg's peer hears is coded.

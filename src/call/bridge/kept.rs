@@ -91,6 +91,7 @@ impl Bridge {
             crossing: None,
             talking: Some(media.timeout),
             fax,
+            was_faxed: false,
             // It is answered.
             early: EarlyMedia::Relay,
             gone: None,

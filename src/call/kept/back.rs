@@ -100,9 +100,11 @@ impl Switch {
             let news = self.hands.out.split_off(before);
             self.hands.out.extend(news.into_iter().filter(is_of_today));
             if said == recording::Fate::None(Why::TooShort) {
-                // The recorder may not have been told any more.
-                let drop = recording::Order::Drop(call_id);
-                self.hands.out.push_back(Output::Record(drop));
+                let me = self.by_id.get(&call_id).map(|me| me.index as usize);
+                let call = me.and_then(|me| self.calls.get(me)).and_then(Option::as_deref);
+                self.hands
+                    .out
+                    .extend(call.map(|call| Output::Record(call.drop_again())));
             }
         }
         Ok(())

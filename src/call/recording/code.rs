@@ -75,11 +75,11 @@ impl fmt::Debug for Code {
 }
 
 /// What the two parties have keyed that may become the code.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Codes([Option<Box<Keyed>>; 2]);
 
 /// What a party has keyed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Keyed {
     held: ArrayVec<Digit, KEYS_MAX>,
     twice: Twice,

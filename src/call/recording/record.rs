@@ -56,6 +56,10 @@ pub enum Fault {
     NoKey,
     /// The recorder didn't keep up with the packets.
     Overrun,
+    /// It was said in a codec that a recording of this kind doesn't hold, or faxed.
+    Codec,
+    /// A part of the recorder has died.
+    Recorder,
     /// The server was away for a while.
     Restart,
 }
@@ -85,8 +89,8 @@ const NOT_AVAILABLE: &str = "not available";
 
 impl Fate {
     /// Each that there is.
-    pub const ALL: [Self; 18] = {
-        let [full, slow, fails, key, overrun, restart] = Fault::ALL;
+    pub const ALL: [Self; 22] = {
+        let [full, slow, fails, key, overrun, codec, recorder, restart] = Fault::ALL;
         [
             Self::None(Why::NotAsked),
             Self::None(Why::Class95),
@@ -98,6 +102,8 @@ impl Fate {
             Self::None(Why::Lost(fails)),
             Self::None(Why::Lost(key)),
             Self::None(Why::Lost(overrun)),
+            Self::None(Why::Lost(codec)),
+            Self::None(Why::Lost(recorder)),
             Self::None(Why::Lost(restart)),
             Self::Kept,
             Self::Gaps(full),
@@ -105,6 +111,8 @@ impl Fate {
             Self::Gaps(fails),
             Self::Gaps(key),
             Self::Gaps(overrun),
+            Self::Gaps(codec),
+            Self::Gaps(recorder),
             Self::Gaps(restart),
         ]
     };
@@ -146,12 +154,14 @@ impl Fate {
 
 impl Fault {
     /// Each that there is.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::DiskFull,
         Self::DiskSlow,
         Self::DiskFails,
         Self::NoKey,
         Self::Overrun,
+        Self::Codec,
+        Self::Recorder,
         Self::Restart,
     ];
 
@@ -163,6 +173,8 @@ impl Fault {
             Self::DiskFails => "disk fails",
             Self::NoKey => "no key",
             Self::Overrun => "overrun",
+            Self::Codec => "codec",
+            Self::Recorder => "recorder fails",
             Self::Restart => "restart",
         }
     }
@@ -256,6 +268,8 @@ mod tests {
             "none disk fails",
             "none no key",
             "none overrun",
+            "none codec",
+            "none recorder fails",
             "none restart",
             "kept ",
             "gaps disk full",
@@ -263,6 +277,8 @@ mod tests {
             "gaps disk fails",
             "gaps no key",
             "gaps overrun",
+            "gaps codec",
+            "gaps recorder fails",
             "gaps restart",
         ];
         assert_eq!(words, expected);

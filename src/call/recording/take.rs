@@ -1,7 +1,8 @@
 //! A call is recorded: from when on, until when, and what its record says of that.
 
 use super::{
-    Begin, Control, Controlled, Course, Fate, Goes, Kept, Order, Over, Recording, Report, Sound, Why,
+    Begin, Control, Controlled, Course, Fate, Fault, Goes, Kept, Order, Over, Recording, Report, Sound,
+    TooShort, Why,
 };
 use crate::base::time::{Now, Wall};
 use crate::call::cdr::Cdr;
@@ -106,6 +107,8 @@ impl Call {
     /// What another process has to know: the recording, or why there is none.
     pub(in crate::call) fn recorded(&self) -> Result<Kept, Why> {
         if let Some(course) = &self.recording {
+            let mut course = (**course).clone();
+            self.hear_fax(&mut course);
             return Ok(course.kept());
         }
         match self.record.recording.fate {
@@ -147,7 +150,7 @@ impl Call {
             (None, Some(recordings), Goes::NoFurther) => {
                 let order = match course.end(now, recordings.shortest) {
                     Over::Whole => Order::EndLeft(id),
-                    Over::TooShort => Order::Drop(id),
+                    Over::TooShort => course.too_short(id, recordings.shortest),
                 };
                 hands.out.push_back(Output::Record(order));
             }
@@ -196,10 +199,11 @@ impl Call {
             return;
         };
         let shortest = self.config.recordings.map(|recordings| recordings.shortest);
+        let shortest = shortest.unwrap_or_default();
         let id = self.record.call_id;
-        let order = match course.end(now, shortest.unwrap_or_default()) {
+        let order = match course.end(now, shortest) {
             Over::Whole => Order::End(id, now.at),
-            Over::TooShort => Order::Drop(id),
+            Over::TooShort => course.too_short(id, shortest),
         };
         self.bridge.tap(hands, None);
         hands.out.push_back(Output::Record(order));
@@ -209,8 +213,20 @@ impl Call {
 
     /// What its record says of the recording that there is.
     fn note_course(&mut self, now: Now) {
-        if let Some(course) = &self.recording {
+        if let Some(mut course) = self.recording.take() {
+            self.hear_fax(&mut course);
             self.record.recording = course.record(self.record.call_id, now.at);
+            self.recording = Some(course);
+        }
+    }
+
+    /// What was faxed isn't heard.
+    fn hear_fax(&self, course: &mut Course) {
+        if self.bridge.was_faxed() {
+            course.hear(&Report::Gap {
+                recording: self.record.call_id,
+                why: Fault::Codec,
+            });
         }
     }
 
@@ -236,6 +252,18 @@ impl Call {
             self.note_course(now);
         }
         Controlled::Done
+    }
+
+    /// Its recording was too short, says its record of a process before: the recorder may not have been told any more.
+    pub(in crate::call) fn drop_again(&self) -> Order {
+        let began = self.recording.as_ref().map(|course| course.began);
+        let answered = self.record.answered_at.unwrap_or(self.record.arrived_at);
+        let recordings = self.config.recordings.unwrap_or_default();
+        Order::Drop(TooShort {
+            recording: self.record.call_id,
+            began: began.unwrap_or(answered),
+            shortest: recordings.shortest,
+        })
     }
 
     /// The recorder says that something isn't kept. What comes when the record is out is nowhere but in the recording.

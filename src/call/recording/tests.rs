@@ -42,20 +42,6 @@ fn the_first_gap_is_named_but_that_all_is_lost_goes_before_it() {
 }
 
 #[test]
-fn one_that_was_lost_and_is_kept_after_all_has_a_gap() {
-    let mut course = Course::begin(at(0));
-    course.hear(&Report::Saved { recording: CALL });
-    assert_eq!(course.fate(), Fate::Kept, "it wasn't lost");
-    course.hear(&Report::Lost {
-        recording: CALL,
-        why: Fault::DiskFull,
-    });
-    course.hear(&Report::Saved { recording: CALL });
-    assert_eq!(course.fate(), Fate::Gaps(Fault::DiskFull));
-    assert_eq!(course.record(CALL, at(9).at).id, Some(CALL));
-}
-
-#[test]
 fn pauses_add_up_and_a_second_one_within_the_first_is_none() {
     let mut course = Course::begin(at(0));
     assert!(!course.control(at(500), Control::Resume), "it isn't paused");
@@ -136,4 +122,32 @@ fn what_was_too_short_is_no_recording() {
     let mut course = Course::begin(at(0));
     course.over = Some(Over::TooShort);
     assert_eq!(course.record(CALL, at(9).at), Recording::none(Why::TooShort));
+}
+
+#[test]
+fn what_waits_for_the_disk_is_a_gap_until_it_is_written_and_in_the_next_process() {
+    let mut course = Course::begin(at(0));
+    let (recording, why) = (CALL, Fault::DiskFull);
+    course.hear(&Report::Waits { recording, why });
+    assert_eq!(course.fate(), Fate::Gaps(Fault::DiskFull));
+    assert_eq!(
+        course.record(CALL, at(9).at).id,
+        Some(CALL),
+        "it may be there yet"
+    );
+    let left = Course::of_kept(course.kept(), at(2_000), at(2_000).wall);
+    course.hear(&Report::Written { recording });
+    assert_eq!(course.fate(), Fate::Kept);
+    assert_eq!(left.fate(), Fate::Gaps(Fault::DiskFull), "it waited in memory");
+}
+
+#[test]
+fn what_is_left_out_while_other_things_wait_stays_a_gap() {
+    let mut course = Course::begin(at(0));
+    let recording = CALL;
+    let why = Fault::DiskSlow;
+    course.hear(&Report::Waits { recording, why });
+    course.hear(&gap(Fault::DiskFull));
+    course.hear(&Report::Written { recording });
+    assert_eq!(course.fate(), Fate::Gaps(Fault::DiskFull));
 }

@@ -2,7 +2,7 @@
 
 mod opening;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,12 +14,13 @@ use opening::{Opening, Turn};
 use super::jobs::{Content, Ending, Job, News, Piece, Start};
 use super::marks::{of_audio, of_dump};
 use super::orders::Inbox;
+use super::out::{Out, Told};
 use super::{Ordered, Shared};
 use crate::base::id::Id;
-use crate::base::limits::{RECORDING_SECONDS_MAX, RECORDING_WAITING_BYTES_MAX};
+use crate::base::limits::RECORDING_SECONDS_MAX;
 use crate::base::time::{Instant, Now};
-use crate::call::recording::{Begin, Fault, Order, Report, Sound};
-use crate::records::recordings::chain::{self, Audio, Loss, Mark, fold};
+use crate::call::recording::{Begin, Fault, Order, Report, Sound, TooShort};
+use crate::records::recordings::chain::{Audio, Loss, Mark, Unwritten, What};
 use crate::records::recordings::pen;
 use crate::rtp::recording::dump::{self, Dump};
 use crate::rtp::recording::{Block, Rate, Stereo};
@@ -45,35 +46,30 @@ pub(super) struct Ear {
     open: HashMap<Id, Open, ahash::RandomState>,
     /// Those with orders that are obeyed behind the packets.
     late: Vec<Id>,
-    missed: u64,
+    /// Packets that were missed at each ring.
+    missed: Vec<u64>,
     pub(super) out: Out,
     news: Receiver<News>,
 }
 
-/// Where pieces go.
-pub(super) struct Out {
-    shared: Arc<Shared>,
-    jobs: Sender<Job>,
-    /// Packets were missed, and when that was seen last.
-    overrun: Option<Instant>,
-    /// Bytes that may wait.
-    pub(super) waiting_max: usize,
-}
-
 /// A recording that isn't over.
-struct Open {
-    shard: usize,
+pub(super) struct Open {
+    pub(super) shard: usize,
     stage: Stage,
     /// What is to be obeyed once all packets are heard that came before.
     late: Vec<(Now, Late)>,
-    /// Marks of pieces that were left out.
-    marks: Vec<Mark>,
+    /// Marks of pieces that were left out, and others that wait for the next one.
+    pub(super) marks: Vec<Mark>,
+    /// Why pieces before the next one were left out, if some were.
+    pub(super) left_out: Option<Unwritten>,
     /// Up to which sample it has given pieces.
-    until: u64,
+    pub(super) until: u64,
     /// When it is looked at again: much of a second is laid at once, while it is in the processor's cache.
     looked_at: Instant,
-    /// Whether a gap by overrun, and one by pieces that were left out, was told.
-    told: [bool; 2],
+    /// When packets of it were missed last.
+    overrun: Option<Instant>,
+    /// Which gaps were told.
+    pub(super) told: Told,
 }
 
 enum Stage {
@@ -97,7 +93,7 @@ enum Late {
     Pause,
     Resume,
     End,
-    Drop,
+    Drop(TooShort),
 }
 
 impl Ear {
@@ -109,18 +105,13 @@ impl Ear {
         news: Receiver<News>,
     ) -> Self {
         Self {
-            out: Out {
-                shared: shared.clone(),
-                jobs,
-                overrun: None,
-                waiting_max: RECORDING_WAITING_BYTES_MAX,
-            },
+            out: Out::new(shared.clone(), jobs),
             shared,
+            missed: vec![0; rings.len()],
             rings,
             orders,
             open: HashMap::default(),
             late: Vec::new(),
-            missed: 0,
             news,
         }
     }
@@ -128,6 +119,7 @@ impl Ear {
     /// From now on it listens at this ring.
     #[cfg(test)]
     pub(super) fn hear_only(&mut self, ring: Consumer) {
+        self.missed = vec![0];
         self.rings = vec![ring];
     }
 
@@ -154,13 +146,23 @@ impl Ear {
         for ring in &mut rings {
             ring.take(|heard| self.hear(heard));
         }
-        let missed = rings.iter().map(Consumer::missed).sum();
-        self.rings = rings;
-        if missed > self.missed {
-            self.missed = missed;
-            self.shared.status.missed(missed);
-            self.out.overrun = Some(now.at);
+        for (ring, before) in rings.iter_mut().zip(&mut self.missed) {
+            let missed = ring.missed();
+            if missed > std::mem::replace(before, missed) {
+                let mut of = HashSet::new();
+                let are_all_named = ring.missed_of(|recording| {
+                    of.insert(recording);
+                });
+                let is_missed = |id: &Id| !are_all_named || of.contains(id);
+                for (id, open) in self.open.iter_mut().filter(|(id, _)| is_missed(id)) {
+                    open.miss(now.at);
+                    self.out.report_gap(*id, open, Fault::Overrun);
+                }
+            }
         }
+        self.rings = rings;
+        self.shared.status.missed(self.missed.iter().sum());
+        self.shared.report_again();
         for id in std::mem::take(&mut self.late) {
             self.obey_late(id);
         }
@@ -170,6 +172,7 @@ impl Ear {
                 open.looked_at = open.due().min(now.at + LAID_EACH);
             }
         }
+        self.out.look_at_disk(now.at, &self.open);
     }
 
     fn take_orders(&mut self) {
@@ -184,17 +187,17 @@ impl Ear {
                 Order::End(id, at) => self.put(id, moment(now, at), Late::End),
                 // Nobody goes on with it: the keeper finds where it lies, and ends it.
                 Order::EndLeft(_) => {}
-                Order::Drop(id) if !self.open.contains_key(&id) => self.shared.status.unwant(id),
-                Order::Drop(id) => self.put(id, now, Late::Drop),
+                Order::Drop(short) if self.open.contains_key(&short.recording) => {
+                    self.put(short.recording, now, Late::Drop(short));
+                }
+                // A process before began it.
+                Order::Drop(short) => drop(self.out.job(Job::Drop(short))),
             }
         }
     }
 
     fn begin(&mut self, shard: usize, now: Now, begin: &Begin) {
-        let rate = match begin.sounds {
-            Sound::Wide => Rate::Wide,
-            Sound::Narrow | Sound::Unread => Rate::Narrow,
-        };
+        let rate = rate_of(begin.sounds);
         let stage = match begin.sounds {
             Sound::Narrow | Sound::Wide => Stage::Audio(Box::new(Stereo::new(rate, begin.at))),
             Sound::Unread => {
@@ -203,25 +206,25 @@ impl Ear {
                     before_ms: 0,
                     end_ms: None,
                 };
-                Stage::Dump(Box::new(Dump::new(begin.at, begin.began)), span)
+                Stage::Dump(Box::new(Dump::going_on(begin.at, 0)), span)
             }
         };
-        if let Some(start) = self.start(shard, now, begin, rate) {
+        if let Some(start) = self.start(shard, now, begin) {
             self.add(begin.recording, shard, stage, Job::Begin(start));
         }
     }
 
     fn go_on(&mut self, shard: usize, now: Now, begin: &Begin) {
         let stage = Stage::Opening(Opening::default());
-        if let Some(start) = self.start(shard, now, begin, Rate::Narrow) {
+        if let Some(start) = self.start(shard, now, begin) {
             self.add(begin.recording, shard, stage, Job::GoOn(start));
         }
     }
 
     /// How it starts; nothing if it can't be sealed as it should be: then nothing of it is written.
-    fn start(&self, shard: usize, heard_from: Now, begin: &Begin, rate: Rate) -> Option<Box<Start>> {
+    fn start(&self, shard: usize, heard_from: Now, begin: &Begin) -> Option<Box<Start>> {
         let (audio, rate_hz) = match begin.sounds {
-            Sound::Narrow | Sound::Wide => (Audio::Wav, rate.hz()),
+            Sound::Narrow | Sound::Wide => (Audio::Wav, rate_of(begin.sounds).hz()),
             Sound::Unread => (Audio::Rtpdump, DUMP_RATE_HZ),
         };
         let settings = &self.shared.settings;
@@ -252,20 +255,26 @@ impl Ear {
         if self.open.contains_key(&id) {
             return;
         }
-        if !self.out.has_room() {
-            let why = self.shared.status.fault();
-            return self.shared.report(shard, Report::Lost { recording: id, why });
-        }
         self.shared.status.open().insert(id);
-        self.out.job(job);
+        if let Err(why) = self.out.begin(job) {
+            self.shared.status.open().remove(&id);
+            let report = match stage {
+                Stage::Audio(_) | Stage::Dump(..) => Report::Lost { recording: id, why },
+                // What the process before wrote is there.
+                Stage::Opening { .. } => Report::Gap { recording: id, why },
+            };
+            return self.shared.report(shard, report);
+        }
         let open = Open {
             shard,
             stage,
             late: Vec::new(),
             marks: Vec::new(),
+            left_out: None,
             until: 0,
             looked_at: Instant::default(),
-            told: [false; 2],
+            overrun: None,
+            told: Told::default(),
         };
         self.open.insert(id, open);
     }
@@ -277,7 +286,7 @@ impl Ear {
         };
         match late {
             Late::Resume if open.late.is_empty() => open.stage.obey(Turn::Resume(now.at)),
-            Late::Resume | Late::Pause | Late::End | Late::Drop => {
+            Late::Resume | Late::Pause | Late::End | Late::Drop(_) => {
                 open.late.push((now, late));
                 self.late.push(id);
             }
@@ -297,13 +306,16 @@ impl Ear {
                     let ending = Ending {
                         until: open.until,
                         ended: now.wall,
+                        left_out: open.left_out,
                     };
-                    self.out.job(Job::End(id, ending));
+                    if !self.out.job(Job::End(id, ending)) {
+                        self.out.report_gap(id, open, Fault::Recorder);
+                    }
                     self.open.remove(&id);
                     return;
                 }
-                Late::Drop => {
-                    self.out.job(Job::Drop(id));
+                Late::Drop(short) => {
+                    self.out.job(Job::Drop(short));
                     self.open.remove(&id);
                     return;
                 }
@@ -335,7 +347,6 @@ impl Ear {
                 audio,
                 rate_hz,
                 paused,
-                headed,
             } => {
                 let Some(open) = self.open.get_mut(&recording) else {
                     return;
@@ -364,12 +375,7 @@ impl Ear {
                             before_ms: from,
                             end_ms: None,
                         };
-                        let dump = Dump::going_on(at, from);
-                        let dump = match headed {
-                            Some(began) => dump.headed(began),
-                            None => dump,
-                        };
-                        Stage::Dump(Box::new(dump), span)
+                        Stage::Dump(Box::new(Dump::going_on(at, from)), span)
                     }
                 };
                 if paused {
@@ -413,7 +419,7 @@ impl Stage {
 }
 
 impl Open {
-    fn end(&mut self, at: Instant) {
+    pub(super) fn end(&mut self, at: Instant) {
         match &mut self.stage {
             Stage::Audio(stereo) => stereo.end(at),
             Stage::Dump(dump, span) => {
@@ -433,8 +439,26 @@ impl Open {
         }
     }
 
+    /// Packets of it were missed: nobody knows which, nor how many.
+    fn miss(&mut self, at: Instant) {
+        self.overrun = Some(at);
+        let what = What::NotWritten {
+            samples: 0,
+            why: Unwritten::Overload,
+        };
+        if !self.marks.iter().any(|mark| mark.what == what) {
+            let at = self.until;
+            self.marks.push(Mark { at, what });
+        }
+    }
+
     /// The next second, if it is whole.
-    fn poll(&mut self, at: Instant, lost: Loss) -> Option<Piece> {
+    pub(super) fn poll(&mut self, at: Instant) -> Option<Piece> {
+        let is_overrun = |last: Instant| at - last < OVERRUN_LASTS;
+        let lost = match self.overrun.is_some_and(is_overrun) {
+            true => Loss::Overload,
+            false => Loss::Network,
+        };
         match &mut self.stage {
             Stage::Audio(stereo) => stereo.poll(at).map(|block| of_block(block, lost)),
             Stage::Dump(dump, span) => dump.poll(at).map(|piece| of_piece(piece, *span)),
@@ -443,69 +467,11 @@ impl Open {
     }
 }
 
-impl Out {
-    fn job(&self, job: Job) {
-        // Nobody takes it: then the health says that the scribe has died.
-        let _ = self.jobs.send(job);
-    }
-
-    /// Whether another recording can begin.
-    fn has_room(&self) -> bool {
-        self.shared.status.counts().waiting_bytes < self.waiting_max
-    }
-
-    fn give_whole(&self, id: Id, open: &mut Open, now: Instant) {
-        let overrun = self.overrun.is_some_and(|last| now - last < OVERRUN_LASTS);
-        let lost = match overrun {
-            true => Loss::Overload,
-            false => Loss::Network,
-        };
-        while let Some(piece) = open.poll(now, lost) {
-            let is_overrun = |mark: &Mark| match mark.what {
-                chain::What::Lost { why, .. } => why == Loss::Overload,
-                chain::What::NotWritten { .. } => true,
-                chain::What::Paused
-                | chain::What::Resumed
-                | chain::What::Restarted { .. }
-                | chain::What::Abandoned { .. }
-                | chain::What::Stream { .. }
-                | chain::What::NotSynced { .. } => false,
-            };
-            if piece.marks.iter().any(is_overrun) && !std::mem::replace(&mut open.told[0], true) {
-                self.report_gap(id, open.shard, Fault::Overrun);
-            }
-            self.give(id, open, piece);
-        }
-    }
-
-    fn give(&self, id: Id, open: &mut Open, mut piece: Piece) {
-        open.until = open.until.max(piece.until());
-        piece.mark_before(std::mem::take(&mut open.marks));
-        if self.shared.status.wait(piece.weight(), self.waiting_max) {
-            return self.job(Job::Write(id, piece));
-        }
-        // The scribe finds that it is missing.
-        open.marks = fold(piece.marks);
-        if !std::mem::replace(&mut open.told[1], true) {
-            self.report_gap(id, open.shard, self.shared.status.fault());
-        }
-    }
-
-    /// All that is left of one that is over.
-    fn give_rest(&self, id: Id, open: &mut Open, at: Instant) {
-        open.end(at);
-        self.give_whole(id, open, at);
-        let marks = std::mem::take(&mut open.marks);
-        if !marks.is_empty() {
-            let piece = Piece::of_marks(open.until, marks);
-            // No more than a recording has orders.
-            self.shared.status.wait(piece.weight(), usize::MAX);
-            self.job(Job::Write(id, piece));
-        }
-    }
-
-    fn report_gap(&self, recording: Id, shard: usize, why: Fault) {
-        self.shared.report(shard, Report::Gap { recording, why });
+/// At how many samples a second it is recorded.
+const fn rate_of(sounds: Sound) -> Rate {
+    match sounds {
+        Sound::Wide => Rate::Wide,
+        Sound::Narrow | Sound::Unread => Rate::Narrow,
     }
 }
 
@@ -531,7 +497,8 @@ fn of_block(block: Block, lost: Loss) -> Piece {
             .iter()
             .filter_map(|mark| of_audio(mark, lost))
             .collect(),
-        content: Content::Frames(block.frames),
+        content: Content::of(block.frames),
+        left_out: None,
     }
 }
 
@@ -542,5 +509,6 @@ fn of_piece(piece: dump::Piece, span: Span) -> Piece {
         from: piece.from_ms,
         marks: piece.marks.iter().map(of_dump).collect(),
         content: Content::Packets(piece.bytes, rest.map_or(second, |rest| rest.min(second))),
+        left_out: None,
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::base::id::Id;
 use crate::base::time::{Instant, Now, Wall};
+use crate::call::recording::TooShort;
 use crate::records::recordings::Error;
-use crate::records::recordings::chain::{Audio, Mark, fold};
+use crate::records::recordings::chain::{Audio, Mark, Unwritten, fold};
 use crate::records::recordings::pen::{self, Block, Packets, Pen};
 
 /// What a piece takes beside its content, and what a job counts that has none.
@@ -17,8 +18,8 @@ pub(super) enum Job {
     GoOn(Box<Start>),
     Write(Id, Piece),
     End(Id, Ending),
-    /// Nothing of it is kept.
-    Drop(Id),
+    /// Nothing of it is kept, whichever process began it.
+    Drop(TooShort),
     /// There is nothing more.
     Leave,
 }
@@ -37,6 +38,8 @@ pub(super) struct Ending {
     /// At this sample.
     pub(super) until: u64,
     pub(super) ended: Wall,
+    /// Why the last pieces before that were left out, if they were.
+    pub(super) left_out: Option<Unwritten>,
 }
 
 /// What the scribe has to say to the ear.
@@ -52,8 +55,6 @@ pub(super) enum News {
         rate_hz: u32,
         /// Whether it was paused.
         paused: bool,
-        /// When all of it began, if nothing is in its file yet, not even the head of a dump.
-        headed: Option<Wall>,
     },
     /// Nothing more is written of it.
     Over(Id),
@@ -64,22 +65,57 @@ pub(super) struct Piece {
     pub(super) from: u64,
     pub(super) content: Content,
     pub(super) marks: Vec<Mark>,
+    /// Why pieces before it were left out, if some were.
+    pub(super) left_out: Option<Unwritten>,
 }
 
 pub(super) enum Content {
     /// Samples of both channels in turn.
     Frames(Vec<i16>),
+    /// So many samples in which nobody said anything.
+    Silence(u64),
     /// Packets of so many milliseconds.
     Packets(Vec<u8>, u64),
 }
 
+impl Content {
+    /// Of these samples. Nothing waits for the disk where all are silent.
+    pub(super) fn of(frames: Vec<i16>) -> Self {
+        match frames.iter().all(|sample| *sample == 0) {
+            true => Self::Silence((frames.len() / 2) as u64),
+            false => Self::Frames(frames),
+        }
+    }
+}
+
 impl Piece {
     /// Nothing but marks.
-    pub(super) fn of_marks(from: u64, marks: Vec<Mark>) -> Self {
+    pub(super) const fn of_marks(from: u64, marks: Vec<Mark>, left_out: Option<Unwritten>) -> Self {
         Self {
             from,
-            content: Content::Frames(Vec::new()),
+            content: Content::Silence(0),
             marks,
+            left_out,
+        }
+    }
+
+    /// Whether nobody says anything in it.
+    pub(super) const fn is_silence(&self) -> bool {
+        match self.content {
+            Content::Silence(_) => true,
+            Content::Frames(_) | Content::Packets(..) => false,
+        }
+    }
+
+    /// Makes it longer by silence that follows it, with nothing to be said of that. `false`: that isn't so.
+    pub(super) fn lengthen(&mut self, next: &Self) -> bool {
+        let is_next = next.from == self.until() && next.marks.is_empty();
+        match (&mut self.content, &next.content) {
+            (Content::Silence(samples), Content::Silence(more)) if is_next => {
+                *samples += more;
+                true
+            }
+            (Content::Silence(_) | Content::Frames(_) | Content::Packets(..), _) => false,
         }
     }
 
@@ -87,6 +123,7 @@ impl Piece {
     pub(super) fn bytes(&self) -> usize {
         match &self.content {
             Content::Frames(frames) => frames.len() * 2,
+            Content::Silence(_) => 0,
             Content::Packets(bytes, _) => bytes.len(),
         }
     }
@@ -100,6 +137,7 @@ impl Piece {
     pub(super) fn until(&self) -> u64 {
         let samples = match &self.content {
             Content::Frames(frames) => (frames.len() / 2) as u64,
+            Content::Silence(samples) => *samples,
             Content::Packets(_, millis) => *millis,
         };
         self.from.saturating_add(samples)
@@ -113,8 +151,12 @@ impl Piece {
 
     pub(super) fn write(&self, pen: &mut Pen) -> Result<(), Error> {
         let (from, marks) = (self.from, self.marks.as_slice());
+        if let Some(why) = self.left_out {
+            pen.blame(why);
+        }
         match &self.content {
             Content::Frames(frames) => pen.write(&Block { from, frames, marks }),
+            Content::Silence(samples) => pen.write_silence(from, *samples, marks),
             Content::Packets(bytes, millis) => pen.write_packets(&Packets {
                 from,
                 millis: *millis,

@@ -1,5 +1,6 @@
 //! Keeping the folder: recordings that were left end, old ones go.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -58,25 +59,15 @@ impl Keeper {
     }
 
     fn work(&mut self, shared: &Shared, now: Wall, index: &mut Index, scanned: &Scanned) {
-        let unwanted = shared.status.take_unwanted();
+        let stops = || shared.leaves.load(Ordering::Acquire);
         let mut ended = Vec::new();
-        for id in &scanned.running {
+        for id in scanned.running.iter().take_while(|_| !stops()) {
             // One that has begun since then isn't in the list.
             let is_open = shared.status.open().contains(id);
             let Some(entry) = index.get(*id).filter(|_| !is_open).cloned() else {
                 continue;
             };
-            if unwanted.contains(id) {
-                match Pen::discard_left(&entry.place()) {
-                    Ok(()) => ended.push((*id, Left::Nothing)),
-                    Err(error) => {
-                        shared.status.unwant(*id);
-                        tracing::warn!("a recording that is too short can't be removed: {error}");
-                    }
-                }
-            } else {
-                ended.extend(self.end(shared, index, &entry).map(|left| (*id, left)));
-            }
+            ended.extend(self.end(shared, index, &entry).map(|left| (*id, left)));
         }
         self.note_whole(shared, index, now);
         // Nothing goes of which the log couldn't tell.
@@ -172,7 +163,7 @@ impl Keeper {
             return;
         };
         let mut is_said = false;
-        loop {
+        while !shared.leaves.load(Ordering::Acquire) {
             let (deleted, failed) = delete_old(index, &retention, now);
             if !deleted.is_empty() {
                 tracing::info!("recordings deleted because of their age: {}", deleted.len());

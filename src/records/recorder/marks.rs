@@ -1,5 +1,6 @@
 //! What a recording in the making says of itself, as chains say it.
 
+use crate::call::recording::Fault;
 use crate::records::recordings::chain::{Channel, Loss, Mark, Unwritten, What};
 use crate::rtp::recording::{self, dump};
 use crate::rtp::tap;
@@ -27,9 +28,11 @@ pub(super) fn of_audio(mark: &recording::Mark, lost: Loss) -> Option<Mark> {
         },
         // All of it is there, from where it came.
         recording::What::Restarted { .. } => return None,
-        recording::What::Unread { channel: of, .. } => What::Lost {
+        recording::What::Unread {
+            channel: of, samples, ..
+        } => What::Lost {
             channel: channel(of),
-            samples: 0,
+            samples,
             why: Loss::Codec,
         },
     };
@@ -54,4 +57,35 @@ pub(super) fn of_dump(mark: &dump::Mark) -> Mark {
         },
     };
     Mark { at: mark.at_ms, what }
+}
+
+/// What a mark says that is missing, as records name it; `None`: nothing is that one could have kept.
+pub(super) const fn fault_of(mark: &Mark) -> Option<Fault> {
+    match mark.what {
+        What::Lost {
+            why: Loss::Overload, ..
+        }
+        | What::NotWritten { .. } => Some(Fault::Overrun),
+        What::Lost { why: Loss::Codec, .. } => Some(Fault::Codec),
+        What::Lost {
+            why: Loss::Network, ..
+        }
+        | What::Paused
+        | What::Resumed
+        | What::Restarted { .. }
+        | What::Abandoned { .. }
+        | What::Stream { .. }
+        | What::NotSynced { .. } => None,
+    }
+}
+
+/// Why what was left out isn't in the file, as chains name it.
+pub(super) const fn unwritten(why: Fault) -> Unwritten {
+    match why {
+        Fault::DiskFull => Unwritten::DiskFull,
+        Fault::DiskFails => Unwritten::DiskError,
+        Fault::DiskSlow | Fault::NoKey | Fault::Overrun | Fault::Codec | Fault::Recorder | Fault::Restart => {
+            Unwritten::Overload
+        }
+    }
 }

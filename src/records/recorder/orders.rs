@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::Ordered;
 use crate::base::id::Id;
-use crate::call::recording::Order;
+use crate::call::recording::{Fault, Order};
 
 /// Where orders are given.
 pub(super) struct Orders {
@@ -78,12 +78,12 @@ pub(super) fn orders(max: usize) -> (Orders, Inbox) {
 }
 
 impl Orders {
-    /// Gives an order; gives it back if it would begin a recording and there is no room, or if nobody takes any.
-    pub(super) fn give(&self, ordered: Ordered) -> Result<(), Order> {
+    /// Gives an order; gives it back, and says why, if it would begin a recording and there is no room, or if nobody takes any.
+    pub(super) fn give(&self, ordered: Ordered) -> Result<(), (Order, Fault)> {
         let is_turn = match &ordered.order {
             Order::Begin(_) | Order::GoOn(_) => {
                 if self.sender.len() >= self.max / 2 {
-                    return Err(ordered.order);
+                    return Err((ordered.order, Fault::Overrun));
                 }
                 false
             }
@@ -100,7 +100,9 @@ impl Orders {
                 return Ok(());
             }
         }
-        self.sender.send(ordered).map_err(|refused| refused.0.order)
+        self.sender
+            .send(ordered)
+            .map_err(|refused| (refused.0.order, Fault::Recorder))
     }
 }
 
@@ -110,8 +112,8 @@ impl Inbox {
         while let Ok(ordered) = self.receiver.try_recv() {
             match &ordered.order {
                 // What comes behind its turns.
-                Order::End(id, _) | Order::Drop(id) if self.beyond.is_any.load(Ordering::Acquire) => {
-                    let turns = self.beyond.turns().remove(id);
+                Order::End(..) | Order::Drop(_) if self.beyond.is_any.load(Ordering::Acquire) => {
+                    let turns = self.beyond.turns().remove(&ordered.order.recording());
                     turns.into_iter().flat_map(Turns::into_orders).for_each(&mut take);
                 }
                 Order::Begin(_)

@@ -1,5 +1,7 @@
 //! Writing: pieces come to their files, and what the disk refuses is held and tried again.
 
+mod over;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,21 +11,33 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::Shared;
 use super::jobs::{Ending, Job, News, Piece, Start};
 use super::notes::{Notes, kept};
+use super::warnings::Warnings;
 use crate::base::id::Id;
-use crate::base::time::{Now, Wall};
-use crate::call::recording::{Fault, Report};
+use crate::base::time::Now;
+use crate::call::recording::{Fault, Report, TooShort};
 use crate::records::archive;
 use crate::records::folder;
-use crate::records::recordings::pen::{self, Finished, GoneOn, Pen};
+use crate::records::recordings::chain::Audio;
+use crate::records::recordings::pen::{self, Finished, GoneOn, Packets, Pen};
 use crate::records::recordings::{Error, Place};
+use crate::rtp::recording::dump;
 
 /// How often all is synced, and what failed is tried again.
 const TURN: Duration = Duration::from_secs(1);
+/// Recordings that end together, at the most.
+const DUE_MAX: usize = 512;
 
 pub(super) struct Scribe {
     shared: Arc<Shared>,
     news: Sender<News>,
     sheets: HashMap<Id, Sheet>,
+    /// How many of them are written, and wait for their end.
+    due: usize,
+    /// Of how many of these the job counts as done only then.
+    owed: u64,
+    /// What a process before began, is to be dropped, and couldn't be yet.
+    left: Vec<TooShort>,
+    warnings: Warnings,
     /// Ends that the audit log is to have.
     notes: Notes,
     /// It has refused, and it isn't known that it takes any again.
@@ -34,15 +48,20 @@ pub(super) struct Scribe {
 struct Sheet {
     shard: usize,
     begin: pen::Begin,
+    /// From when on it is heard.
     heard_from: Now,
     stage: Stage,
+    /// What its file begins with, until that is written.
+    head: Option<Vec<u8>>,
     /// What waits for the disk.
     held: VecDeque<Piece>,
     ending: Option<Ending>,
     /// The disk has refused, and it isn't known that it takes again.
     is_stuck: bool,
-    /// When it was reported that something is missing.
-    told: Option<Wall>,
+    /// That it waits was reported.
+    is_told: bool,
+    /// All of it is written, and it is to end together with others.
+    is_due: bool,
 }
 
 enum Stage {
@@ -56,6 +75,9 @@ enum Stage {
 /// How far a recording has come.
 enum Far {
     Open,
+    /// All is written up to its end.
+    Due,
+    /// It was at its end already.
     Over(Finished),
 }
 
@@ -65,6 +87,10 @@ impl Scribe {
             shared,
             news,
             sheets: HashMap::new(),
+            due: 0,
+            owed: 0,
+            left: Vec::new(),
+            warnings: Warnings::default(),
             notes: Notes::default(),
             is_refused: false,
         }
@@ -76,16 +102,18 @@ impl Scribe {
         let mut turned = Instant::now();
         loop {
             let goes_on = match jobs.recv_timeout(TURN.saturating_sub(turned.elapsed())) {
-                Ok(job) => {
-                    let goes_on = self.take(job);
-                    if jobs.is_empty() {
-                        self.rest();
-                    }
-                    goes_on
-                }
+                Ok(job) => self.take(job),
                 Err(RecvTimeoutError::Timeout) => true,
                 Err(RecvTimeoutError::Disconnected) => false,
             };
+            // Those that come at once end at once.
+            let is_idle = jobs.is_empty();
+            if is_idle || self.due >= DUE_MAX {
+                self.settle();
+            }
+            if is_idle {
+                self.rest();
+            }
             if !goes_on || turned.elapsed() >= TURN {
                 self.turn();
                 turned = Instant::now();
@@ -98,6 +126,16 @@ impl Scribe {
 
     /// Does it; whether there may be more.
     pub(super) fn take(&mut self, job: Job) -> bool {
+        let due = self.due;
+        let goes_on = self.do_job(job);
+        match self.due > due {
+            true => self.owed += 1,
+            false => self.shared.status.add_done(1),
+        }
+        goes_on
+    }
+
+    fn do_job(&mut self, job: Job) -> bool {
         match job {
             Job::Begin(start) => self.open(*start, Stage::Begins),
             Job::GoOn(start) => self.open(*start, Stage::GoesOn),
@@ -109,28 +147,12 @@ impl Scribe {
                 None => self.shared.status.waited(piece.weight()),
             },
             Job::End(id, ending) => {
-                let Some(sheet) = self.sheets.get_mut(&id) else {
-                    return true;
-                };
-                if sheet.is_lost_by(ending.ended) {
-                    self.close(id);
-                } else {
+                if let Some(sheet) = self.sheets.get_mut(&id) {
                     sheet.ending = Some(ending);
                     self.work(id);
                 }
             }
-            Job::Drop(id) => {
-                if let Some(sheet) = self.close(id)
-                    && let Stage::Open(pen) = sheet.stage
-                {
-                    match pen.discard() {
-                        Ok(()) => self.shared.settings.archive.tell(archive::News::Gone(id)),
-                        Err(error) => {
-                            tracing::warn!("a recording that is too short can't be removed: {error}")
-                        }
-                    }
-                }
-            }
+            Job::Drop(short) => self.drop_short(short),
             Job::Leave => return false,
         }
         true
@@ -143,10 +165,12 @@ impl Scribe {
             begin: start.begin,
             heard_from: start.heard_from,
             stage,
+            head: None,
             held: VecDeque::new(),
             ending: None,
             is_stuck: false,
-            told: None,
+            is_told: false,
+            is_due: false,
         };
         self.sheets.insert(id, sheet);
         self.work(id);
@@ -161,8 +185,11 @@ impl Scribe {
             .map(|(id, _)| *id)
             .collect();
         for id in stuck {
-            self.try_again(id);
+            self.work_again(id);
         }
+        self.settle();
+        self.drop_left();
+        self.look_for_names();
         self.note();
         self.shared.settings.audit.try_again();
         let pens = self
@@ -174,10 +201,11 @@ impl Scribe {
             });
         match Pen::sync_all(&self.shared.settings.config.dir, pens) {
             Ok(()) if self.sheets.values().any(|sheet| sheet.is_stuck) => {}
-            Ok(()) if self.shared.status.trouble().is_some() => self.look_at_folder(),
+            Ok(()) if self.shared.status.is_refused() => self.look_at_folder(),
             Ok(()) => {}
             Err(error) => self.trouble(&error),
         }
+        self.tell_written();
     }
 
     fn look_at_folder(&self) {
@@ -194,30 +222,14 @@ impl Scribe {
 
     /// Does what is to be done for a recording, unless the disk has refused lately.
     fn work(&mut self, id: Id) {
-        if self.sheets.get(&id).is_some_and(|sheet| !sheet.is_stuck)
-            && let Err(error) = self.try_work(id)
-        {
-            self.refused(id, &error);
+        if self.sheets.get(&id).is_some_and(|sheet| !sheet.is_stuck) {
+            self.work_again(id);
         }
     }
 
-    /// The disk has refused lately: what it refuses for longer is told.
-    fn try_again(&mut self, id: Id) {
-        let Err(error) = self.try_work(id) else {
-            return;
-        };
-        self.refused(id, &error);
-        let now = self.shared.now().wall;
-        if let Some(sheet) = self.sheets.get_mut(&id)
-            && sheet.told.is_none()
-        {
-            sheet.told = Some(now);
-            let (recording, why) = (id, fault_of(&error));
-            let report = match sheet.stage {
-                Stage::Begins => Report::Lost { recording, why },
-                Stage::GoesOn | Stage::Open(_) => Report::Gap { recording, why },
-            };
-            self.shared.report(sheet.shard, report);
+    fn work_again(&mut self, id: Id) {
+        if let Err(error) = self.try_work(id) {
+            self.refused(id, &error);
         }
     }
 
@@ -225,33 +237,32 @@ impl Scribe {
         let Some(sheet) = self.sheets.get_mut(&id) else {
             return Ok(());
         };
-        let was_lost = sheet.lost().is_some();
-        let outcome = sheet.work(&self.shared, &self.news);
-        if was_lost && sheet.lost().is_none() {
-            self.shared.report(sheet.shard, Report::Saved { recording: id });
-        }
-        let far = outcome?;
+        let far = sheet.work(&self.shared, &self.news)?;
         sheet.is_stuck = false;
+        // One that is due isn't on the medium yet.
+        if !matches!(far, Far::Due) && std::mem::take(&mut sheet.is_told) {
+            self.shared.report(sheet.shard, Report::Written { recording: id });
+        }
         match far {
             Far::Open => {}
-            Far::Over(finished) => self.finished(id, &finished),
+            Far::Due => self.due += usize::from(!std::mem::replace(&mut sheet.is_due, true)),
+            Far::Over(finished) => drop(self.finished(id, &finished)),
         }
         Ok(())
     }
 
     /// It is whole, and open until the audit log has its end.
-    fn finished(&mut self, id: Id, finished: &Finished) {
-        let Some(sheet) = self.take_sheet(id) else {
-            return;
-        };
+    fn finished(&mut self, id: Id, finished: &Finished) -> Option<Sheet> {
+        let sheet = self.take_sheet(id)?;
         self.shared.settings.archive.tell(archive::News::Finished(id));
         if self.notes.has_room(1) {
-            self.notes
-                .add(kept(id, Some(sheet.begin.call), finished.sha256, "whole"));
+            let call = Some(sheet.begin.call);
+            self.notes.add(kept(id, call, finished.sha256, "whole"));
         } else {
             // The keeper finds that it isn't noted.
             self.shared.status.open().remove(&id);
         }
+        Some(sheet)
     }
 
     fn note(&mut self) {
@@ -276,8 +287,14 @@ impl Scribe {
     /// The disk refuses: it is tried again, unless that can't help.
     fn refused(&mut self, id: Id, error: &Error) {
         self.trouble(error);
+        let Some(sheet) = self.sheets.get_mut(&id) else {
+            return;
+        };
+        let begins = matches!(sheet.stage, Stage::Begins);
         let helps = match error {
-            Error::Full(_) | Error::Disk(..) | Error::Absent(_) | Error::Busy(_) => true,
+            Error::Full(_) | Error::Disk(..) | Error::Busy(_) => true,
+            // Its folder may come yet; what had files and has none any more never will.
+            Error::Absent(_) => begins,
             Error::Taken(_)
             | Error::Damaged(..)
             | Error::TooLong(_)
@@ -285,26 +302,27 @@ impl Scribe {
             | Error::Newer(..) => false,
         };
         if helps {
-            if let Some(sheet) = self.sheets.get_mut(&id) {
-                sheet.is_stuck = true;
+            sheet.is_stuck = true;
+            if !std::mem::replace(&mut sheet.is_told, true) {
+                let (recording, why) = (id, fault_of(error));
+                self.shared.report(sheet.shard, Report::Waits { recording, why });
             }
             return;
         }
-        let Some(sheet) = self.sheets.get_mut(&id) else {
-            return;
-        };
         let (recording, why, shard) = (id, fault_of(error), sheet.shard);
         let report = match &sheet.stage {
             Stage::Begins => Report::Lost { recording, why },
+            // Somebody has removed its files.
+            Stage::Open(_) if matches!(error, Error::Absent(_)) => Report::Lost { recording, why },
             Stage::GoesOn | Stage::Open(_) => Report::Gap { recording, why },
         };
-        let ended = match &mut sheet.stage {
-            Stage::Begins | Stage::GoesOn => None,
+        let ended = match (&report, &mut sheet.stage) {
             // What it has stays whole.
-            Stage::Open(pen) => Some(pen.end(pen.samples(), self.shared.now().wall)),
+            (Report::Gap { .. }, Stage::Open(pen)) => Some(pen.end(pen.samples(), self.shared.now().wall)),
+            (_, Stage::Begins | Stage::GoesOn | Stage::Open(_)) => None,
         };
         match ended {
-            Some(Ok(finished)) => self.finished(id, &finished),
+            Some(Ok(finished)) => drop(self.finished(id, &finished)),
             Some(Err(error)) => {
                 self.trouble(&error);
                 self.close(id);
@@ -326,38 +344,30 @@ impl Scribe {
     /// Nothing more is written of it.
     fn take_sheet(&mut self, id: Id) -> Option<Sheet> {
         let mut sheet = self.sheets.remove(&id)?;
+        self.due -= usize::from(sheet.is_due);
         for piece in sheet.held.drain(..) {
             self.shared.status.waited(piece.weight());
         }
         Some(sheet)
     }
 
-    fn trouble(&self, error: &Error) {
-        let sentence = error.to_string();
-        if self.shared.status.trouble().as_ref() != Some(&sentence) {
-            tracing::warn!("{sentence}");
+    fn trouble(&mut self, error: &Error) {
+        let (why, sentence) = (fault_of(error), error.to_string());
+        if let Some(unsaid) = self.warnings.says(why, self.shared.now().at) {
+            match unsaid {
+                0 => tracing::warn!("{sentence}"),
+                more => tracing::warn!("{sentence} (and {more} more of that kind since the last word of it)"),
+            }
         }
-        self.shared.status.set_trouble(Some((fault_of(error), sentence)));
+        self.shared.status.set_trouble(Some((why, sentence)));
     }
 }
 
 impl Sheet {
-    /// When it was reported as lost, if it still is.
-    fn lost(&self) -> Option<Wall> {
-        match self.stage {
-            Stage::Begins => self.told,
-            Stage::GoesOn | Stage::Open(_) => None,
-        }
-    }
-
-    /// Whether the record of its call, which was over then, says that there is none of it.
-    fn is_lost_by(&self, ended: Wall) -> bool {
-        self.lost().is_some_and(|told| ended.since(told) > TURN)
-    }
-
     /// Does all that is to be done, as far as the disk goes along.
     fn work(&mut self, shared: &Shared, news: &Sender<News>) -> Result<Far, Error> {
         let config = &shared.settings.config;
+        let mut is_new = matches!(self.stage, Stage::Begins);
         let opened = match &self.stage {
             Stage::Open(_) => None,
             Stage::Begins => Some(Box::new(Pen::begin(&config.dir, &self.begin)?)),
@@ -382,6 +392,7 @@ impl Sheet {
                         is_empty,
                     } => {
                         let (audio, rate_hz) = pen.kind();
+                        is_new = is_empty;
                         let goes = News::Goes {
                             recording: id,
                             at: now.at,
@@ -389,7 +400,6 @@ impl Sheet {
                             audio,
                             rate_hz,
                             paused,
-                            headed: is_empty.then_some(self.begin.began),
                         };
                         // The ear may be gone, when the server stops.
                         let _ = news.send(goes);
@@ -403,6 +413,11 @@ impl Sheet {
             }
         };
         if let Some(pen) = opened {
+            // Whatever is left out later: without it no program reads the rest.
+            self.head = match pen.kind() {
+                (Audio::Rtpdump, _) if is_new => Some(dump::head(self.begin.began)),
+                (Audio::Rtpdump | Audio::Wav, _) => None,
+            };
             let head = Box::new(pen.head().clone());
             shared.settings.archive.tell(archive::News::Begun(head));
             self.stage = Stage::Open(pen);
@@ -410,6 +425,16 @@ impl Sheet {
         let Stage::Open(pen) = &mut self.stage else {
             return Ok(Far::Open);
         };
+        if let Some(head) = &self.head {
+            let from = pen.samples();
+            pen.write_packets(&Packets {
+                from,
+                millis: 0,
+                bytes: head,
+                marks: &[],
+            })?;
+            self.head = None;
+        }
         while let Some(piece) = self.held.front_mut() {
             let outcome = piece.write(pen);
             let weight = piece.weight();
@@ -425,19 +450,20 @@ impl Sheet {
         }
         match self.ending {
             None => Ok(Far::Open),
-            Some(Ending { until, ended }) => pen.end(until.max(pen.samples()), ended).map(Far::Over),
+            Some(_) => Ok(Far::Due),
         }
     }
 }
 
 /// What records call it.
-fn fault_of(error: &Error) -> Fault {
+const fn fault_of(error: &Error) -> Fault {
     match error {
         Error::Full(_) => Fault::DiskFull,
+        // The process before, which hasn't left it yet.
+        Error::Busy(_) => Fault::Restart,
         Error::Disk(..)
         | Error::Taken(_)
         | Error::Absent(_)
-        | Error::Busy(_)
         | Error::Damaged(..)
         | Error::TooLong(_)
         | Error::Newer(..) => Fault::DiskFails,

@@ -1,11 +1,11 @@
 //! How the recorder is: what its threads tell, and what its owner asks.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::base::id::Id;
-use crate::base::limits::RECORDING_ORDERS_MAX;
 use crate::call::recording::{Fault, Report};
 
 /// What there is to count of recordings.
@@ -38,8 +38,12 @@ pub(super) struct Status {
     /// Recordings that have files, or should.
     open: Mutex<HashSet<Id>>,
     trouble: Mutex<Option<(Fault, String)>>,
-    /// Recordings of a process before that are too short to be kept.
-    unwanted: Mutex<HashSet<Id>>,
+    /// Jobs that the scribe has done.
+    done: AtomicU64,
+    /// For how many seconds the oldest job waits, if that is too long; otherwise 0.
+    stalled: AtomicU64,
+    /// Recordings of which it was told that they wait because of that, and whose they are.
+    slow: Mutex<HashMap<Id, usize>>,
 }
 
 impl Status {
@@ -59,7 +63,7 @@ impl Status {
         let count = match report {
             Report::Gap { .. } => &self.gaps,
             Report::Lost { .. } => &self.lost,
-            Report::Saved { .. } => return,
+            Report::Waits { .. } | Report::Written { .. } => return,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
@@ -97,18 +101,6 @@ impl Status {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing of it is kept, if a process before has left something.
-    pub(super) fn unwant(&self, recording: Id) {
-        let mut unwanted = self.unwanted.lock().unwrap_or_else(PoisonError::into_inner);
-        if unwanted.len() < RECORDING_ORDERS_MAX {
-            unwanted.insert(recording);
-        }
-    }
-
-    pub(super) fn take_unwanted(&self) -> HashSet<Id> {
-        std::mem::take(&mut *self.unwanted.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     fn said(&self) -> MutexGuard<'_, Option<(Fault, String)>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,7 +111,46 @@ impl Status {
 
     /// What is wrong with the disk, in a sentence.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.said().as_ref().map(|(_, sentence)| sentence.clone())
+        let refused = self.said().as_ref().map(|(_, sentence)| sentence.clone());
+        let stalled = self.stalled.load(Ordering::Relaxed);
+        refused.or_else(|| {
+            (stalled > 0).then(|| {
+                format!(
+                    "the disk of recordings hasn't answered for {stalled} s, and what was heard since waits in memory: \
+                     check that disk"
+                )
+            })
+        })
+    }
+
+    /// Whether the disk has refused something, and nobody knows yet that it takes it again.
+    pub(super) fn is_refused(&self) -> bool {
+        self.said().is_some()
+    }
+
+    /// How many jobs the scribe has done since the start.
+    pub(super) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// So many more are done.
+    pub(super) fn add_done(&self, jobs: u64) {
+        self.done.fetch_add(jobs, Ordering::Relaxed);
+    }
+
+    /// The oldest job waits for so long, which is too long; `None`: it isn't.
+    pub(super) fn set_stalled(&self, waits: Option<Duration>) {
+        let seconds = waits.map_or(0, |waits| waits.as_secs());
+        self.stalled.store(seconds, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed) > 0
+    }
+
+    /// The recordings of which it was told that they wait for a disk that doesn't answer.
+    pub(super) fn slow(&self) -> MutexGuard<'_, HashMap<Id, usize>> {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the disk takes nothing, or not fast enough.

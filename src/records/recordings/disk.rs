@@ -18,6 +18,7 @@ pub(in crate::records) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Re
 
 /// Puts a file's contents on the medium (fdatasync).
 pub(in crate::records) fn sync(file: &File) -> io::Result<()> {
+    fault::synced();
     if fault::is_sick() {
         return Err(io::Error::from_raw_os_error(libc::EIO));
     }
@@ -26,6 +27,7 @@ pub(in crate::records) fn sync(file: &File) -> io::Result<()> {
 
 /// Puts all files of a folder's file system on the medium (syncfs).
 pub(super) fn sync_system(dir: &File) -> io::Result<()> {
+    fault::synced();
     if fault::is_sick() {
         return Err(io::Error::from_raw_os_error(libc::EIO));
     }
@@ -54,6 +56,8 @@ mod fault {
     pub const fn is_sick() -> bool {
         false
     }
+
+    pub const fn synced() {}
 }
 
 #[cfg(test)]
@@ -66,6 +70,7 @@ pub(in crate::records) mod fault {
     thread_local! {
         static ROOM: Cell<Option<usize>> = const { Cell::new(None) };
         static SICK: Cell<bool> = const { Cell::new(false) };
+        static SYNCS: Cell<u64> = const { Cell::new(0) };
         static UNREADABLE: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
     }
 
@@ -97,5 +102,14 @@ pub(in crate::records) mod fault {
 
     pub fn is_sick() -> bool {
         SICK.get()
+    }
+
+    pub fn synced() {
+        SYNCS.set(SYNCS.get() + 1);
+    }
+
+    /// How often something was to be put on the medium.
+    pub fn syncs() -> u64 {
+        SYNCS.get()
     }
 }

@@ -155,6 +155,11 @@ impl Scanned {
     }
 }
 
+/// The folder of the day in which that was.
+fn day_of(dir: &Path, at: Wall) -> PathBuf {
+    Place::of(dir, Id::from_bits(0), at).day
+}
+
 /// The recordings of a folder.
 #[derive(Debug)]
 pub struct Index {
@@ -191,23 +196,33 @@ impl Index {
     /// # Errors
     /// As there.
     pub fn scan_since(dir: &Path, since: Option<Wall>) -> Result<(Self, Scanned), Error> {
-        let mut index = Self::empty(dir);
-        let mut scanned = Scanned::default();
-        let first = since.map(|since| Place::of(dir, Id::from_bits(0), since).day);
-        let years = folders(dir)?;
+        let (mut index, mut scanned) = (Self::empty(dir), Scanned::default());
+        let first = since.map(|since| day_of(dir, since));
+        // Dates are written so that they sort as text.
+        index.look_at_days(&mut scanned, |day| {
+            first.as_deref().is_none_or(|first| day >= first)
+        })?;
+        Ok((index, scanned))
+    }
+
+    /// Looks at the folders of the days that are wanted.
+    fn look_at_days(
+        &mut self,
+        scanned: &mut Scanned,
+        is_wanted: impl Fn(&Path) -> bool,
+    ) -> Result<(), Error> {
+        let years = folders(&self.dir)?;
         for year in years.iter().rev() {
             for month in scanned.of(year, folders(year)).iter().rev() {
                 for day in scanned.of(month, folders(month)).iter().rev() {
-                    // Dates are written so that they sort as text.
-                    if first.as_ref().is_some_and(|first| day < first) {
-                        return Ok((index, scanned));
+                    if is_wanted(day) {
+                        let files = scanned.of(day, list(day));
+                        self.look_at_day(&Arc::from(day.as_path()), &files, scanned);
                     }
-                    let files = scanned.of(day, list(day));
-                    index.look_at_day(&Arc::from(day.as_path()), &files, &mut scanned);
                 }
             }
         }
-        Ok((index, scanned))
+        Ok(())
     }
 
     fn look_at_day(&mut self, day: &Arc<Path>, files: &[PathBuf], scanned: &mut Scanned) {

@@ -101,7 +101,7 @@ impl Drop for Locked {
 }
 
 /// Whether that file has this name.
-fn is_at(file: &File, path: &Path) -> bool {
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
     let number = |file: fs::Metadata| (file.dev(), file.ino());
     let (file, named) = (file.metadata().map(number), fs::metadata(path).map(number));
     matches!((file, named), (Ok(file), Ok(named)) if file == named)

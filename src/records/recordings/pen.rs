@@ -13,12 +13,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::chain::{
-    Audio, Cipher, Content, End, Front, Head, Mark, Sha, Unwritten, What, account_name, block_text, fold,
-    form, open_text,
+    Audio, Cipher, Content, Front, Head, Mark, Sha, Unwritten, What, account_name, block_text, fold, form,
+    open_text,
 };
 use super::lines::{FRAME_BYTES, Locked, header_bytes, next_line};
 use super::place::Phase;
-use super::seal::{Key, Mac, Seal, nonce};
+use super::seal::{Key, Seal, nonce};
 use super::{Error, Place, disk};
 use crate::base::id::Id;
 use crate::base::limits::RECORDING_BLOCK_BYTES_MAX;
@@ -27,8 +27,10 @@ use crate::base::time::Wall;
 use crate::records::folder;
 use crate::rtp::wav::{HEADER_BYTES, stereo_header};
 
+mod end;
 mod go_on;
 
+pub use end::{Dropped, End};
 pub use go_on::GoneOn;
 
 /// Samples of each channel that a WAV file has room for.
@@ -280,6 +282,24 @@ impl Pen {
         Ok(())
     }
 
+    /// Writes silence, as [`Pen::write`] does a block.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_silence(&mut self, from: u64, samples: u64, marks: &[Mark]) -> Result<(), Error> {
+        self.reach(from, samples, marks)?;
+        match from.saturating_add(samples).saturating_sub(self.at.samples) {
+            // Marks alone wait for the next line.
+            0 => Ok(()),
+            new => self.append(new, Bytes::Silence, None),
+        }
+    }
+
+    /// Says why what is missing before the next block was left out, where that wasn't the disk under this recording.
+    pub const fn blame(&mut self, why: Unwritten) {
+        self.trouble = Some(why);
+    }
+
     /// Writes a piece of a dump, as [`Pen::write`] does a block: all of it, or nothing.
     ///
     /// # Errors
@@ -486,88 +506,6 @@ impl Pen {
                 what: What::NotSynced { from_block },
             }]);
         }
-    }
-
-    /// The recording is over at this sample, and at this time: writes its last line, and gives both files their names. What
-    /// is missing up to there becomes silence, with a mark. After an error it may be called again.
-    ///
-    /// # Errors
-    /// The disk refuses: the recording is as it was then, or whole but for its name.
-    pub fn end(&mut self, until: u64, ended: Wall) -> Result<Finished, Error> {
-        let finished = match &self.finished {
-            Some(finished) => finished.clone(),
-            None => {
-                self.reach(until.min(SAMPLES_MAX), 0, &[])?;
-                if !self.marks.is_empty() {
-                    self.append(0, Bytes::Silence, None)?;
-                }
-                let sha256 = self
-                    .write_end(ended)
-                    .map_err(|error| Error::of(&self.path(), error))?;
-                self.finished.insert(self.finished_with(sha256)).clone()
-            }
-        };
-        self.name().map_err(|error| Error::of(&self.path(), error))?;
-        Ok(finished)
-    }
-
-    fn finished_with(&self, sha256: Sha) -> Finished {
-        Finished {
-            blocks: self.at.blocks,
-            samples: self.at.samples,
-            gaps: self.at.gaps,
-            sha256,
-            audio: self.place.audio(self.head.audio, self.head.sealed, Phase::Whole),
-        }
-    }
-
-    /// Writes the sizes into the WAV header, and the last line behind it.
-    fn write_end(&mut self, ended: Wall) -> io::Result<Sha> {
-        self.mend()?;
-        // What it covers is on the medium before the chain says that the recording is whole.
-        write_header(
-            &self.audio,
-            &self.head,
-            u32::try_from(self.at.samples).unwrap_or(UNKNOWN),
-        )?;
-        disk::sync(&self.audio)?;
-        let front = open_text(&End {
-            whole: true,
-            blocks: self.at.blocks,
-            samples: self.at.samples,
-            gaps: self.at.gaps,
-            ended,
-        });
-        let text = match &self.seal {
-            None => front,
-            Some(seal) => {
-                let mac = Mac::make(seal, self.at.sha, &front)?;
-                format!("{front}{}{mac}\"", super::seal::BEFORE_MAC)
-            }
-        };
-        let (line, sha) = next_line(Some(self.at.sha), &text);
-        self.torn = Torn::Perhaps;
-        let outcome = disk::write_at(&self.chain, line.as_bytes(), self.at.chain_bytes)
-            .and_then(|()| disk::sync(&self.chain));
-        match outcome {
-            Ok(()) => self.torn = Torn::No,
-            Err(_) => drop(self.mend()),
-        }
-        outcome.map(|()| sha)
-    }
-
-    /// Gives both files their last names, the chain last.
-    fn name(&self) -> io::Result<()> {
-        let [parts, wholes] =
-            [Phase::Part, Phase::Whole].map(|phase| Self::paths(&self.place, &self.head, phase));
-        for (part, whole) in parts.iter().zip(&wholes).rev() {
-            match fs::rename(part, whole) {
-                // An earlier try came so far.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && whole.exists() => {}
-                outcome => outcome?,
-            }
-        }
-        folder::sync(&self.place.day)
     }
 
     fn path(&self) -> PathBuf {

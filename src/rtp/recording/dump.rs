@@ -100,27 +100,15 @@ pub struct Dump {
 }
 
 impl Dump {
-    /// A dump that begins at `begun`, which is `wall`.
+    /// A dump that begins at `begun`, which is `wall`. Its first piece begins with the file's [`head`].
     pub fn new(begun: Instant, wall: Wall) -> Self {
-        Self::going_on(begun, 0).headed(wall)
+        Self {
+            head: head(wall),
+            ..Self::going_on(begun, 0)
+        }
     }
 
-    /// The same, and its first piece is its file's first one too: it has the head. For one that goes on where nothing was
-    /// written yet. `wall` is when all of it began, and not when it goes on.
-    #[must_use]
-    pub fn headed(mut self, wall: Wall) -> Self {
-        let ms = u64::try_from(wall.as_millis()).unwrap_or(0);
-        // Until the year 2106.
-        let (s, us) = ((ms / 1_000) as u32, (ms % 1_000) as u32 * 1_000);
-        self.head = FIRST_LINE.to_vec();
-        self.head.extend(s.to_be_bytes());
-        self.head.extend(us.to_be_bytes());
-        self.head.resize(HEAD_BYTES, 0);
-        self
-    }
-
-    /// One that goes on at `begun`, after so many milliseconds that were written elsewhere. Its file has its head already,
-    /// or see [`Dump::headed`].
+    /// One that goes on at `begun`, after so many milliseconds that were written elsewhere, as was the [`head`].
     pub fn going_on(begun: Instant, before_ms: u64) -> Self {
         Self {
             begun,
@@ -289,6 +277,18 @@ impl Dump {
     }
 }
 
+/// What the file of a dump begins with that began at `wall`.
+pub fn head(wall: Wall) -> Vec<u8> {
+    let ms = u64::try_from(wall.as_millis()).unwrap_or(0);
+    // Until the year 2106.
+    let (s, us) = ((ms / 1_000) as u32, (ms % 1_000) as u32 * 1_000);
+    let mut head = FIRST_LINE.to_vec();
+    head.extend(s.to_be_bytes());
+    head.extend(us.to_be_bytes());
+    head.resize(HEAD_BYTES, 0);
+    head
+}
+
 /// A packet of a dump, with the 8 bytes before it.
 struct Entry<'a> {
     at_ms: u32,
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_where_nothing_is_written_yet_makes_a_whole_file() {
+    fn what_goes_on_follows_a_head_or_what_is_there() {
         let wall = Wall::from_millis(1_795_000_000_250);
         let file = |mut dump: Dump| {
             hear(&mut dump, 40, Channel::Caller, 7, &[1, 2, 3]);
@@ -439,9 +439,7 @@ mod tests {
             ENTRY_BYTES + HEADER_BYTES + 3,
             "behind what is there"
         );
-        let whole = file(Dump::going_on(BEGUN, 700).headed(wall));
-        let began = Dump::new(BEGUN, wall).head;
-        assert_eq!(whole, [began, entries].concat());
+        let whole = [head(wall), entries].concat();
         let heard: Vec<u32> = packets(&whole).expect("a dump").map(|(at, _)| at).collect();
         assert_eq!(heard, [740], "counted from the begin of all");
     }

@@ -360,6 +360,7 @@ fn what_can_not_be_decoded_is_silence_and_said_once() {
     let unread = What::Unread {
         channel: Channel::Caller,
         payload_type: 111,
+        samples: 1_600,
     };
     assert_eq!(
         played.marks,
@@ -388,6 +389,7 @@ fn a_codec_at_another_clock_than_its_own_is_not_read() {
     let unread = What::Unread {
         channel: Channel::Caller,
         payload_type: 8,
+        samples: 8_000,
     };
     assert_eq!(played.whats(), [unread]);
 }

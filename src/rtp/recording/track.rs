@@ -25,6 +25,10 @@ const AGREE_MAX: i64 = 1_000_000;
 const ASIDE_MIN: i64 = 100_000;
 /// The payload type of comfort noise (RFC 3389).
 const COMFORT_NOISE: u8 = 13;
+/// Audio of a packet that can't be decoded, in microseconds, as long as none that follows says how much it was.
+const UNREAD_USUAL: i64 = 20_000;
+/// And the most that it can be: what is longer is a pause (RFC 7587 §4.2 has 120 ms).
+const UNREAD_MAX: i64 = 120_000;
 /// The fewest samples that are stretched: shorter packets keep their length.
 const STRETCHED_MIN: usize = 40;
 
@@ -56,8 +60,8 @@ pub(super) struct Track {
     is_running: bool,
     /// The stream is another one, and nothing says so yet.
     is_anew: bool,
-    /// The payload type that can't be read, if that was so last.
-    unread: Option<u8>,
+    /// What was laid last can't be read.
+    is_unread: bool,
 }
 
 /// Packets of one timeline.
@@ -235,7 +239,7 @@ impl Track {
             ahead: 0,
             is_running: false,
             is_anew: false,
-            unread: None,
+            is_unread: false,
         }
     }
 
@@ -503,24 +507,23 @@ impl Track {
             let lost = (packet.seq - next.seq).unsigned_abs();
             sheet.lose(channel, self.cursor, (lost, samples.unsigned_abs()));
         }
-        let unread = match packet.holds {
-            Holds::Audio(_) | Holds::Decoded => None,
-            Holds::Nothing => self.unread,
-            Holds::Unread(payload_type) => Some(payload_type),
-        };
-        if let Some(payload_type) = unread
-            && self.unread != unread
-            && !is_hidden
-        {
-            sheet.note(
-                said,
-                What::Unread {
-                    channel,
-                    payload_type,
-                },
-            );
+        match packet.holds {
+            Holds::Audio(_) | Holds::Decoded => self.is_unread = false,
+            Holds::Nothing => {}
+            Holds::Unread(payload_type) => {
+                // How long the one before was is known now, and that of the first one is made good for by the last one's.
+                let follows = next.filter(|next| self.is_unread && next.seq == packet.seq);
+                let us = match (follows, &self.stream) {
+                    (Some(next), Some(stream)) => stream.rtp_us(packet.ts.saturating_sub(next.ts)),
+                    (Some(_) | None, _) => UNREAD_USUAL,
+                };
+                let samples = us.clamp(0, UNREAD_MAX) * i64::from(sheet.rate.hz()) / 1_000_000;
+                if !is_hidden {
+                    sheet.leave_unread(channel, said, payload_type, samples.unsigned_abs());
+                }
+                self.is_unread = true;
+            }
         }
-        self.unread = unread;
     }
 
     /// Writes a packet's audio where it belongs; the timestamp that follows.

@@ -187,6 +187,31 @@ proptest! {
     }
 }
 
+#[test]
+fn whose_packets_were_left_out_is_known_until_there_are_too_many() {
+    let (mut producer, mut consumer) = ring(100);
+    let mut miss = |recording: u128| {
+        let mut heard = heard(1, &[7; 160]);
+        heard.tap.recording = Id::from_bits(recording);
+        producer.hear(&heard);
+    };
+    let mut missed_of = || {
+        let mut of = Vec::new();
+        let are_all = consumer.missed_of(|recording| of.push(recording.bits()));
+        (of, are_all, consumer.missed())
+    };
+    assert_eq!(missed_of(), (vec![], true, 0));
+    [3, 5, 3].into_iter().for_each(&mut miss);
+    assert_eq!(missed_of(), (vec![3, 5, 3], true, 3));
+    for _ in 0..=MISSED_NAMED_MAX {
+        miss(7);
+    }
+    let (of, are_all, missed) = missed_of();
+    let all = MISSED_NAMED_MAX as u64 + 4;
+    assert_eq!((of.len(), are_all, missed), (MISSED_NAMED_MAX, false, all));
+    assert_eq!(missed_of(), (vec![], true, all));
+}
+
 /// A payload of another length for each packet, and with other bytes.
 fn payload(number: u32) -> Vec<u8> {
     let length = number.wrapping_mul(2_654_435_761) >> 24;
@@ -200,9 +225,9 @@ fn across(packets: u32, said: impl Fn(bool) -> bool + Send + 'static) -> (Vec<u3
     let (mut producer, mut consumer) = ring(1_009);
     let writer = thread::spawn(move || {
         let mut hear = |heard: &Heard<'_>| {
-            let before = producer.missed.load(Ordering::Relaxed);
+            let before = producer.missed.all.load(Ordering::Relaxed);
             producer.hear(heard);
-            producer.missed.load(Ordering::Relaxed) == before
+            producer.missed.all.load(Ordering::Relaxed) == before
         };
         for number in 0..packets {
             let payload = payload(number);

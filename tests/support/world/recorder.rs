@@ -61,7 +61,7 @@ impl Recorder {
             Order::Resume(id, _) => (*id, "resume"),
             Order::End(id, _) => (*id, "end"),
             Order::EndLeft(id) => (*id, "end-left"),
-            Order::Drop(id) => (*id, "drop"),
+            Order::Drop(short) => (short.recording, "drop"),
         };
         self.told.push(word.to_owned());
         let before = self.tapes.get(&id).copied();
@@ -208,27 +208,36 @@ impl World {
             .into_iter()
             .find(|fault| fault.name().replace(' ', "-") == why)
             .unwrap_or_else(|| panic!("no fault is {why}"));
-        let loss = match what {
-            "gap" => Loss::Some,
-            "lost" => Loss::All,
-            other => panic!("the recorder says gap or lost, not {other}"),
-        };
-        assert!(self.recorder.last.is_some(), "something is recorded");
-        self.unkept(why, loss);
+        let recording = self.recorder.last.expect("something is recorded");
+        self.reports(match what {
+            "gap" => Report::Gap { recording, why },
+            "lost" => Report::Lost { recording, why },
+            "waits" => Report::Waits { recording, why },
+            "written" => Report::Written { recording },
+            other => panic!("the recorder says gap, lost, waits or written, not {other}"),
+        });
     }
 
     /// The recorder can't keep the recording that began last, or some of it; if there is any.
     pub fn unkept(&mut self, why: Fault, loss: Loss) {
-        let Some(recording) = self.recorder.last else {
-            return;
-        };
-        if !self.records.iter().any(|cdr| cdr.call_id == recording) {
-            self.recorder.unkept.insert(recording);
+        if let Some(recording) = self.recorder.last {
+            self.reports(match loss {
+                Loss::Some => Report::Gap { recording, why },
+                Loss::All => Report::Lost { recording, why },
+            });
         }
-        let report = match loss {
-            Loss::Some => Report::Gap { recording, why },
-            Loss::All => Report::Lost { recording, why },
-        };
+    }
+
+    fn reports(&mut self, report: Report) {
+        let recording = report.recording();
+        if !self.records.iter().any(|cdr| cdr.call_id == recording) {
+            match report {
+                Report::Gap { .. } | Report::Lost { .. } | Report::Waits { .. } => {
+                    self.recorder.unkept.insert(recording)
+                }
+                Report::Written { .. } => self.recorder.unkept.remove(&recording),
+            };
+        }
         for shard in 0..self.switches.len() {
             self.give(shard, Input::Recorded(report));
         }

@@ -1,8 +1,16 @@
-//! A disk that is full.
+//! A disk that is full, or slow, or gone, and what is said of that.
 
 use super::*;
-use crate::records::recordings::chain::Unwritten;
-use crate::records::recordings::disk::fault;
+use crate::records::recordings::chain::{Audio, Unwritten};
+use crate::records::recordings::pen::{self, Pen};
+
+const DAY: u64 = 86_400;
+
+/// What lies in its day's folder.
+fn files(stage: &Stage, number: u128) -> Vec<PathBuf> {
+    let listed = std::fs::read_dir(stage.place(number).day).expect("the day's folder");
+    listed.map(|file| file.expect("a file").path()).collect()
+}
 
 #[test]
 fn what_a_full_disk_refuses_waits_and_is_written_when_there_is_room() {
@@ -14,7 +22,7 @@ fn what_a_full_disk_refuses_waits_and_is_written_when_there_is_room() {
     fault::set_room(Some(0));
     stage.run(seconds(5));
     let (recording, why) = (id(1), Fault::DiskFull);
-    assert_eq!(stage.told(), [Report::Gap { recording, why }]);
+    assert_eq!(stage.told(), [Report::Waits { recording, why }]);
     let said = stage.shared.status.trouble().expect("it is said");
     assert!(said.contains("the disk is full"), "{said}");
     fault::set_room(None);
@@ -24,6 +32,7 @@ fn what_a_full_disk_refuses_waits_and_is_written_when_there_is_room() {
     let (frames, _) = read(&stage.place(1));
     assert!(both(&frames) > 79_000, "{}", both(&frames));
     assert_eq!(is_whole(&stage.place(1)), Some(0));
+    assert_eq!(stage.told(), [Report::Written { recording }]);
     assert_eq!(stage.shared.status.trouble(), None);
 }
 
@@ -44,14 +53,19 @@ fn what_waits_for_a_full_disk_has_a_limit_and_what_is_left_out_is_a_gap_of_that_
     stage.run(ROUND);
     let why = Fault::DiskFull;
     let recording = id(1);
-    assert_eq!(stage.told()[0], Report::Gap { recording, why });
+    let told = [
+        Report::Waits { recording, why },
+        Report::Gap { recording, why },
+        Report::Written { recording },
+    ];
+    assert_eq!(stage.told(), told);
     let (frames, marks) = read(&stage.place(1));
     assert_eq!(is_whole(&stage.place(1)), Some(1));
     let whats: Vec<What> = marks.iter().map(|mark| mark.what).collect();
     let [What::NotWritten { samples, why }] = whats[..] else {
         panic!("{whats:?}");
     };
-    assert_eq!(why, Unwritten::Overload);
+    assert_eq!(why, Unwritten::DiskFull);
     assert!(samples > 8_000 && samples % 8_000 == 0, "{samples}");
     assert!(
         both(&frames) + samples as usize > frames.len() - 300,
@@ -61,34 +75,266 @@ fn what_waits_for_a_full_disk_has_a_limit_and_what_is_left_out_is_a_gap_of_that_
 }
 
 #[test]
-fn one_that_begins_on_a_full_disk_is_kept_if_room_comes_in_time_and_nothing_is_left_of_it_otherwise() {
+fn one_that_cannot_begin_is_lost_and_the_others_go_on() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.order(Order::End(id(1), stage.now().at));
+    stage.run(ROUND);
+    // The same once more: its name is taken.
+    stage.clock.store(0, Ordering::Relaxed);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
+    stage.run(seconds(2));
+    stage.order(Order::End(id(2), stage.now().at));
+    stage.run(ROUND);
+    let (recording, why) = (id(1), Fault::DiskFails);
+    assert_eq!(stage.told(), [Report::Lost { recording, why }]);
+    assert_eq!(is_whole(&stage.place(2)), Some(0));
+}
+
+#[test]
+fn one_that_cannot_begin_on_a_full_disk_waits_and_is_whole_when_there_is_room() {
     let dir = folder();
     let mut stage = Stage::at(dir.path(), 0);
     fault::set_room(Some(0));
     stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
-    stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
-    stage.speaks(2);
+    stage.speaks(1);
     stage.run(seconds(4));
-    stage.order(Order::End(id(1), stage.now().at));
-    stage.run(seconds(1));
+    let (recording, why) = (id(1), Fault::DiskFull);
+    assert_eq!(stage.told(), [Report::Waits { recording, why }]);
     fault::set_room(None);
     stage.run(seconds(2));
-    stage.order(Order::End(id(2), stage.now().at));
+    assert_eq!(stage.told(), [Report::Written { recording }]);
+    stage.order(Order::End(id(1), stage.now().at));
     stage.run(ROUND);
-    let lost = |number| Report::Lost {
+    assert_eq!(is_whole(&stage.place(1)), Some(0));
+    assert!(both(&read(&stage.place(1)).0) > 47_000);
+}
+
+#[test]
+fn one_that_is_over_before_the_disk_takes_it_was_said_to_wait() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    fault::set_room(Some(0));
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(ROUND);
+    let (recording, why) = (id(1), Fault::DiskFull);
+    assert_eq!(stage.told(), [Report::Waits { recording, why }], "at once");
+    stage.run(Duration::from_millis(1_200));
+    stage.order(Order::End(id(1), stage.now().at));
+    stage.run(ROUND);
+    assert_eq!(stage.told(), []);
+    fault::set_room(None);
+    stage.run(seconds(1));
+    assert_eq!(is_whole(&stage.place(1)), Some(0));
+}
+
+#[test]
+fn a_disk_that_does_not_answer_is_said_of_all_and_taken_back_when_it_does() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(1));
+    stage.scribe_sleeps = true;
+    stage.run(seconds(3));
+    assert_eq!((stage.told(), stage.shared.status.trouble()), (vec![], None));
+    stage.run(seconds(2));
+    let why = Fault::DiskSlow;
+    let waits = |number| Report::Waits {
         recording: id(number),
-        why: Fault::DiskFull,
+        why,
     };
-    let told = stage.told();
-    assert!(
-        [1, 2].iter().all(|number| told.contains(&lost(*number))),
-        "{told:?}"
-    );
-    assert_eq!(told[2..], [Report::Saved { recording: id(2) }]);
-    let (frames, _) = read(&stage.place(2));
-    assert!(both(&frames) > 55_500, "{}", both(&frames));
-    let (index, _) = Index::scan(dir.path()).expect("it can be read");
-    assert!(index.get(id(1)).is_none(), "its record says that there is none");
+    assert_eq!(stage.told(), [waits(1)]);
+    let said = stage.shared.status.trouble().expect("it is said");
+    assert!(said.contains("hasn't answered"), "{said}");
+    stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
+    stage.run(seconds(1));
+    assert_eq!(stage.told(), [waits(2)]);
+    stage.scribe_sleeps = false;
+    stage.run(seconds(2));
+    let mut told: Vec<Id> = stage.told().iter().map(Report::recording).collect();
+    told.sort_unstable();
+    assert_eq!((told, stage.shared.status.trouble()), (vec![id(1), id(2)], None));
+    stage.order(Order::End(id(1), stage.now().at));
+    stage.run(ROUND);
+    assert_eq!((stage.told(), is_whole(&stage.place(1))), (vec![], Some(0)));
+}
+
+#[test]
+fn when_nobody_writes_any_more_each_recording_says_so() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(1));
+    stage.jobs = crossbeam_channel::unbounded().1;
+    stage.run(seconds(3));
+    let why = Fault::Recorder;
+    let gap = Report::Gap {
+        recording: id(1),
+        why,
+    };
+    assert_eq!(stage.told(), [gap]);
+    stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
+    stage.run(ROUND);
+    let lost = Report::Lost {
+        recording: id(2),
+        why,
+    };
+    assert_eq!(stage.told(), [lost]);
+    assert_eq!(stage.shared.status.counts().waiting_bytes, 0);
+}
+
+#[test]
+fn one_whose_files_somebody_has_removed_is_lost_and_is_over() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    std::fs::remove_dir_all(stage.place(1).day).expect("it is there");
+    stage.run(seconds(2));
+    let (recording, why) = (id(1), Fault::DiskFails);
+    assert_eq!(stage.told(), [Report::Lost { recording, why }]);
+    stage.order(Order::End(id(1), stage.now().at));
+    stage.run(seconds(2));
     let counts = stage.shared.status.counts();
     assert_eq!((counts.open, counts.waiting_bytes), (0, 0));
+    assert_eq!((stage.told(), stage.shared.status.trouble()), (vec![], None));
+}
+
+#[test]
+fn one_of_a_process_before_that_was_too_short_is_dropped() {
+    let dir = folder();
+    let mut before = Stage::at(dir.path(), 0);
+    before.order(Order::Begin(before.begin(1, Sound::Narrow)));
+    before.speaks(1);
+    before.run(Duration::from_millis(1_800));
+    let mut stage = Stage::at(dir.path(), 3_000);
+    stage.order(stage.short(1));
+    stage.run(seconds(1));
+    assert_eq!(files(&stage, 1).len(), 2, "somebody still writes it");
+    assert_eq!(stage.shared.status.counts().open, 1, "the keeper doesn't end it");
+    drop(before);
+    stage.run(seconds(1));
+    assert_eq!(files(&stage, 1), [] as [PathBuf; 0]);
+    assert_eq!(stage.shared.status.counts().open, 0);
+    // Where there is none, that is all right too.
+    stage.order(stage.short(2));
+    stage.run(ROUND);
+    assert_eq!(stage.shared.status.counts().open, 0);
+}
+
+#[test]
+fn what_is_longer_than_its_call_says_is_never_dropped() {
+    let dir = folder();
+    let mut before = Stage::at(dir.path(), 0);
+    let begin = before.begin(1, Sound::Narrow);
+    before.order(Order::Begin(begin.clone()));
+    before.order(Order::Begin(before.begin(2, Sound::Narrow)));
+    before.speaks(1);
+    before.run(seconds(4));
+    drop(before);
+    let mut stage = Stage::at(dir.path(), 5_000);
+    stage.order(Order::GoOn(begin));
+    stage.run(ROUND);
+    stage.order(stage.short(1));
+    stage.order(stage.short(2));
+    stage.run(seconds(2));
+    assert_eq!(stage.shared.status.counts().open, 0);
+    Keeper::default().look(&stage.shared, stage.now().wall);
+    for number in [1, 2] {
+        assert_eq!(is_whole(&stage.place(number)), Some(1), "{number}");
+    }
+}
+
+#[test]
+fn those_that_end_at_once_are_put_on_the_medium_at_once_and_again_where_it_refuses() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    let all = 1..=40;
+    for number in all.clone() {
+        stage.order(Order::Begin(stage.begin(number, Sound::Narrow)));
+    }
+    stage.speaks(1);
+    stage.run(seconds(2));
+    for number in all.clone() {
+        stage.order(Order::End(id(number), stage.now().at));
+    }
+    fault::set_sick(true);
+    stage.run(ROUND);
+    assert_eq!(is_whole(&stage.place(1)), None);
+    assert_eq!(stage.told().len(), 40, "each waits");
+    let before = fault::syncs();
+    fault::set_sick(false);
+    stage.run(seconds(1));
+    assert!(fault::syncs() - before <= 4, "{}", fault::syncs() - before);
+    for number in all {
+        assert_eq!(is_whole(&stage.place(number)), Some(0), "{number}");
+    }
+    let counts = stage.shared.status.counts();
+    assert_eq!((counts.open, counts.waiting_bytes), (0, 0));
+}
+
+#[test]
+fn what_a_shard_has_no_room_for_is_said_again() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.is_deaf.store(true, Ordering::Relaxed);
+    fault::set_room(Some(0));
+    stage.run(seconds(3));
+    fault::set_room(None);
+    stage.run(seconds(2));
+    assert_eq!(stage.told(), []);
+    stage.is_deaf.store(false, Ordering::Relaxed);
+    stage.run(ROUND);
+    let (recording, why) = (id(1), Fault::DiskFull);
+    let told = [Report::Waits { recording, why }, Report::Written { recording }];
+    assert_eq!(stage.told(), told);
+}
+
+#[test]
+fn one_that_another_server_still_writes_waits_for_the_restart() {
+    let dir = folder();
+    let mut before = Stage::at(dir.path(), 0);
+    let begin = before.begin(1, Sound::Narrow);
+    before.order(Order::Begin(begin.clone()));
+    before.run(seconds(2));
+    let mut stage = Stage::at(dir.path(), 3_000);
+    stage.order(Order::GoOn(begin));
+    stage.run(seconds(1));
+    let (recording, why) = (id(1), Fault::Restart);
+    assert_eq!(stage.told(), [Report::Waits { recording, why }]);
+}
+
+#[test]
+fn the_keeper_deletes_what_is_old_and_nothing_else() {
+    let dir = folder();
+    let back = |days: u64| Wall::from_millis(noon().as_millis() - (days * DAY * 1_000) as i64);
+    for (number, days) in [(1, 40), (2, 10), (3, 0)] {
+        let begin = pen::Begin {
+            recording: id(number),
+            call: id(number),
+            binding: None,
+            account: "acme".into(),
+            node: "one".into(),
+            began: back(days),
+            audio: Audio::Wav,
+            rate_hz: 8_000,
+            key: None,
+        };
+        let mut pen = Pen::begin(dir.path(), &begin).expect("there is room");
+        pen.end(8_000, back(days).plus(seconds(1)))
+            .expect("there is room");
+    }
+    let there = |index: &Index| [1, 2, 3].map(|number| index.get(id(number)).is_some());
+    let stage = Stage::at(dir.path(), 0);
+    Keeper::default().look(&stage.shared, noon());
+    let (all, _) = Index::scan(dir.path()).expect("it can be read");
+    assert_eq!(there(&all), [false, true, true]);
 }

@@ -24,7 +24,11 @@ fn the_archive_knows_a_recording_from_its_beginning_to_its_end_and_its_end_is_no
     stage.run(seconds(2));
     assert_eq!(states(), [State::Running; 2]);
     stage.order(Order::End(id(1), stage.now().at));
-    stage.order(Order::Drop(id(2)));
+    stage.order(Order::Drop(TooShort {
+        recording: id(2),
+        began: noon(),
+        shortest: seconds(3),
+    }));
     stage.run(ROUND);
     assert_eq!(states(), [State::Whole]);
     let Ok(Verdict::Whole { sha256, .. }) = verify(&stage.place(1), &Keys::default(), None) else {

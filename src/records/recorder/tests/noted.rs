@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::records::recordings::chain::Sha;
-use crate::records::recordings::disk::fault;
 
 /// A recording of so many seconds, which is over.
 fn record(stage: &mut Stage, number: u128, time: u64) {
@@ -187,7 +186,7 @@ fn one_of_a_server_before_that_is_too_short_is_not_kept() {
     stage.run(seconds(1));
     drop(stage);
     let mut stage = Stage::at(dir.path(), 60_000);
-    stage.order(Order::Drop(id(1)));
+    stage.order(stage.short(1));
     stage.order(Order::EndLeft(id(2)));
     stage.run(ROUND);
     Keeper::default().look(&stage.shared, stage.now().wall);

@@ -38,13 +38,13 @@ pub enum GoneOn {
 }
 
 /// The files of a recording that isn't whole, with the torn end cut off.
-struct Left {
-    pen: Pen,
+pub(super) struct Left {
+    pub(super) pen: Pen,
     cut_blocks: u64,
     paused: bool,
 }
 
-enum Opened {
+pub(super) enum Opened {
     Left(Box<Left>),
     Ended(Finished),
     /// Not even the first line is there.
@@ -92,26 +92,6 @@ impl Pen {
         })
     }
 
-    /// Nothing of it is kept: its files go.
-    ///
-    /// # Errors
-    /// The disk refuses.
-    pub fn discard(self) -> Result<(), Error> {
-        clear(&self.place, Clear::All).map(drop)
-    }
-
-    /// Nothing is kept of a recording that a killed server left: its files go, unless it is whole.
-    ///
-    /// # Errors
-    /// The disk refuses, or somebody writes it.
-    pub fn discard_left(place: &Place) -> Result<(), Error> {
-        match taken(place)? {
-            Some((found, _)) if found.phase == Phase::Whole => Ok(()),
-            // It is locked until its files are gone.
-            _left @ (Some(_) | None) => clear(place, Clear::All).map(drop),
-        }
-    }
-
     /// Ends a recording that a killed server left, and that nobody goes on with: at its last whole block, with a mark.
     /// `None` if there was nothing in it: then its files are gone. `expected` are the digits that its call's record has of its
     /// end, if it has them: then it was whole once, and nothing may be missing now.
@@ -136,7 +116,7 @@ impl Pen {
 }
 
 /// Opens what a process left, and cuts the torn end off. With `expected` digits of its last line nothing is cut.
-fn open(place: &Place, keys: &Keys, expected: Option<Sha>) -> Result<Opened, Error> {
+pub(super) fn open(place: &Place, keys: &Keys, expected: Option<Sha>) -> Result<Opened, Error> {
     let Some((found, file)) = taken(place)? else {
         return match expected {
             None => clear(place, Clear::Empty),
@@ -221,14 +201,14 @@ fn without_torn_end(
 
 /// What is removed of a recording whose chain isn't there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Clear {
+pub(super) enum Clear {
     /// What nobody has said anything in; audio gets another name.
     Empty,
     All,
 }
 
 /// Removes what is left of a recording whose chain isn't there.
-fn clear(place: &Place, what: Clear) -> Result<Opened, Error> {
+pub(super) fn clear(place: &Place, what: Clear) -> Result<Opened, Error> {
     let remove = |path: &Path| match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::of(path, error)),
         Ok(()) | Err(_) => Ok(()),
