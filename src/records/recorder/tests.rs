@@ -23,8 +23,8 @@ use crate::rtp::recording::dump;
 use crate::rtp::tap::{Channel, Heard, Producer, Tap, Taps as _, ring};
 use crate::rtp::wav;
 
-mod disk;
 mod heard;
+mod stuck;
 
 const ROUND: Duration = Duration::from_millis(20);
 const PACKET: usize = 160;
