@@ -1,9 +1,9 @@
-mod disk;
 mod heard;
 mod known;
 mod noted;
 mod opening;
 mod sealing;
+mod stuck;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
