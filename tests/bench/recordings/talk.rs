@@ -16,7 +16,7 @@ const FRAME: Duration = Duration::from_millis(20);
 /// It wakes so often within them.
 const SLOTS: usize = 20;
 /// How long the last packets may be under way.
-const UNDER_WAY_S: f64 = 0.2;
+const UNDER_WAY_S: f64 = 0.5;
 /// Codes that a packet's time takes: half a byte in each.
 const STAMP: usize = size_of::<Ns>() * 2;
 
@@ -67,6 +67,8 @@ impl Talk {
     /// Makes so many calls.
     pub fn new(mut line: Line, calls: usize) -> Self {
         let held = (0..calls).map(|_| line.call()).collect();
+        // Until the last one's ports are open, too.
+        pause(UNDER_WAY_S);
         let fds = [&line.carrier_media, &line.callee_media].map(AsRawFd::as_raw_fd);
         Self {
             held,
