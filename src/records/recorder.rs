@@ -5,11 +5,11 @@
 //! SIP threads ── orders ───┴─ ear ── pieces of a second ── scribe ── files
 //! ```
 //!
-//! * The [`ear`] takes orders and packets every 100 ms and lays packets where they belong.
-//! * The [`scribe`] writes what comes of that, syncs it once a second, and tries again what the disk refused. What waits for
+//! * The `ear` takes orders and packets every 100 ms and lays packets where they belong.
+//! * The `scribe` writes what comes of that, syncs it once a second, and tries again what the disk refused. What waits for
 //!   it has a limit in bytes ([`RECORDING_WAITING_BYTES_MAX`](crate::base::limits::RECORDING_WAITING_BYTES_MAX)); what comes
 //!   beyond is left out, marked in the recording, and reported.
-//! * The [`keeper`] ends recordings that a killed server left and nobody goes on with, deletes old ones, and has it noted how
+//! * The `keeper` ends recordings that a killed server left and nobody goes on with, deletes old ones, and has it noted how
 //!   each one ended. Which there are the [`archive`](super::archive) is told.
 //!
 //! Whoever gives an order never waits. A recording that isn't over when the recorder stops stays as it is on disk, for the
