@@ -581,6 +581,8 @@ pub const RECORDING_MARKS_MAX: usize = 64;
 pub const RECORDING_CHAIN_BYTES_MAX: u64 = 128 << 20;
 /// How long a recording that isn't whole has to lie unwritten until it may go like those that are.
 pub const RECORDING_LEFT_AFTER: Duration = Duration::from_secs(86_400);
+/// Days that recordings may be said to be kept: a hundred years.
+pub const RECORDINGS_KEEP_DAYS_MAX: u32 = 36_500;
 /// Recordings that one look deletes as too old.
 pub const RECORDINGS_DELETED_AT_ONCE: usize = 1_000;
 /// Marks of a recording that its description shows; of those beyond only how many there are.
@@ -599,6 +601,10 @@ pub const AUDIT_FILE_BYTES_MAX: u64 = 16 << 20;
 pub const AUDIT_LINE_BYTES_MAX: u64 = 8 << 10;
 /// Characters of a text in it; the rest is left out.
 pub const AUDIT_TEXT_CHARS_MAX: usize = 200;
+/// Lines of the recorder's own that wait while the audit log refuses; what comes beyond is found again, by what is on disk.
+pub const AUDIT_NOTES_MAX: usize = 10_000;
+/// Of those, how many are noted together.
+pub const AUDIT_NOTES_AT_ONCE: usize = 1_000;
 
 /// Bytes between a media thread and the recorder: more than half a second of 500 recorded calls.
 pub const RECORDING_RING_BYTES: usize = 8 << 20;
@@ -606,7 +612,8 @@ pub const RECORDING_RING_BYTES: usize = 8 << 20;
 pub const RECORDING_OPENING_BYTES: usize = 64 << 10;
 /// Bytes of recordings that wait for the disk; what comes beyond is left out, and marked.
 pub const RECORDING_WAITING_BYTES_MAX: usize = 64 << 20;
-/// Orders that wait for the recorder. No recording begins while half of them do, so that those that are open can end.
+/// Orders that wait for the recorder. No recording begins while half of them do; those that are open can end whatever waits,
+/// and pauses beyond it are added up.
 pub const RECORDING_ORDERS_MAX: usize = 65_536;
 /// How long after a start recordings of the process before are waited for; then those that nobody goes on with end.
 pub const RECORDING_ABANDONED_AFTER: Duration = Duration::from_secs(60);

@@ -49,7 +49,7 @@ pub struct One {
 
 /// What `account set` takes.
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["x_per_a", "expiry_max", "language", "record", "record_from", "record_tone"]))]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["x_per_a", "expiry_max", "language", "record", "record_from", "record_tone", "recordings_keep_days", "recordings_at_least_days"]))]
 pub struct Set {
     /// Its name
     name: String,
@@ -64,6 +64,12 @@ pub struct Set {
     language: Option<Spoken>,
     #[command(flatten)]
     recording: Recording,
+    /// So many days after their end its recordings are deleted; "conf": when the conf says
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    recordings_keep_days: Option<Days>,
+    /// Before so many days nobody may erase one, nor before the conf says; "conf": only that
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    recordings_at_least_days: Option<Days>,
 }
 
 /// What is said of recordings for all calls of an account, or of a pool.
@@ -93,6 +99,18 @@ impl Recording {
         let tone = or_null("record_tone", "binding", self.record_tone);
         [record, from, tone].into_iter().flatten()
     }
+}
+
+/// So many days, or what the conf says.
+#[derive(Clone, Copy, Debug)]
+struct Days(Option<u32>);
+
+fn days(text: &str) -> Result<Days, String> {
+    if text == "conf" {
+        return Ok(Days(None));
+    }
+    let days = text.parse().map(|days| Days(Some(days)));
+    days.map_err(|_| "a number of days, or \"conf\"".into())
 }
 
 /// A language, or what another speaks.
@@ -152,6 +170,14 @@ impl Account {
                 );
                 let recording = set.recording.fields();
                 body.extend(recording.map(|(name, value)| (name.to_owned(), value)));
+                let kept = [
+                    ("recordings_keep_days", set.recordings_keep_days),
+                    ("recordings_at_least_days", set.recordings_at_least_days),
+                ];
+                body.extend(
+                    kept.into_iter()
+                        .filter_map(|(name, days)| Some((name.to_owned(), json!(days?.0)))),
+                );
                 let target = format!("/v1/accounts/{}", escaped(&set.name));
                 let account = control.send(Method::PATCH, &target, Some(&Value::Object(body)))?;
                 write_line(&account, out)?;

@@ -77,6 +77,8 @@ impl Kind {
                 "record",
                 "record_from",
                 "record_tone",
+                "recordings_keep_days",
+                "recordings_at_least_days",
             ],
             Self::Pool => &[
                 "name",

@@ -298,6 +298,8 @@ fn recordings(root: &Section<'_>) -> (Option<Recordings>, recorder::Config) {
         "shortest_ms",
         "pause_code",
         "pause_by",
+        "audit_dir",
+        "audit_keep_days",
     ];
     let section = root.section("recordings", "[recordings]", &keys);
     let shortest = limits::RECORDING_SHORTEST.as_millis() as u32;
@@ -322,11 +324,19 @@ fn recordings(root: &Section<'_>) -> (Option<Recordings>, recorder::Config) {
     };
     let config = recorder::Config {
         dir: path(&section, "dir", "data/recordings"),
-        keep_days: section.integer("keep_days", 1..=36_500, 30),
-        at_least_days: section.integer("at_least_days", 0..=36_500, 0),
+        keep_days: section.integer("keep_days", 1..=limits::RECORDINGS_KEEP_DAYS_MAX, 30),
+        at_least_days: section.integer("at_least_days", 0..=limits::RECORDINGS_KEEP_DAYS_MAX, 0),
         keys: section.parsed("keys", None, folder),
         key: section.parsed("key", None, name),
+        audit_dir: path(&section, "audit_dir", "data/audit"),
+        audit_keep_days: Some(section.integer("audit_keep_days", 0..=36_500, 0)).filter(|days| *days > 0),
     };
+    if config.audit_keep_days.is_some_and(|days| days < config.keep_days) {
+        section.fault(
+            "audit_keep_days",
+            "the audit log has how each recording ended: keep it as long as recordings.keep_days, or write 0",
+        );
+    }
     if config.key.is_some() && config.keys.is_none() {
         section.fault(
             "key",

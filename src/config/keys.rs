@@ -58,6 +58,8 @@ pub const KEYS: &[(&str, Takes)] = &[
     ("recordings.at_least_days", Takes::Restart),
     ("recordings.keys", Takes::Restart),
     ("recordings.key", Takes::Restart),
+    ("recordings.audit_dir", Takes::Restart),
+    ("recordings.audit_keep_days", Takes::Restart),
     ("quarantine.axb", Takes::Reload),
     ("quarantine.number", Takes::Reload),
     ("quarantine.extension", Takes::Reload),

@@ -10,7 +10,7 @@ use super::binding::{Mode, Terms};
 use super::collect::Collecting;
 use super::quarantine::Quarantine;
 use super::question::EndQuestion;
-use super::recording::Wish;
+use super::recording::{Keeping, Wish};
 use crate::base::language::Language;
 use crate::base::limits::{
     AXB_PAIRS_PER_X, EXTENSION_DIGITS, EXTENSIONS_PER_X, LAST_CALLER_KEPT, POOL_FREE_LOW_PERCENT,
@@ -54,8 +54,10 @@ pub struct Account {
     pub expiry_max: Option<Duration>,
     /// What prompts are spoken in; the server's language if `None`.
     pub language: Option<Language>,
-    /// What becomes of its calls' recordings.
+    /// Whether its calls are recorded.
     pub recording: Wish,
+    /// How long their recordings are kept.
+    pub kept: Keeping,
 }
 
 impl Account {
@@ -70,6 +72,7 @@ impl Account {
             expiry_max: None,
             language: None,
             recording: Wish::default(),
+            kept: Keeping::default(),
         }
     }
 }

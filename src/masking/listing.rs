@@ -9,6 +9,7 @@ use super::binding::Binding;
 use super::change::Record;
 use super::group::{Group, GroupId};
 use super::inventory::{Account, Number, NumberState, Pool};
+use super::recording::Keeping;
 use super::shelf::{Level, Usage};
 use super::table::{Index, Table};
 use crate::base::id::Id;
@@ -257,6 +258,23 @@ impl Table {
         Page {
             items: items.collect(),
             next,
+        }
+    }
+
+    /// What accounts say about how long their recordings are kept, of those that say something.
+    pub fn recordings_kept(&self) -> Vec<(Box<str>, Keeping)> {
+        let (mut kept, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = self.accounts(cursor.as_deref(), PAGE_MAX);
+            let saying = page
+                .items
+                .iter()
+                .filter(|account| account.kept != Keeping::default());
+            kept.extend(saying.map(|account| (account.name.clone(), account.kept)));
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => return kept,
+            }
         }
     }
 

@@ -106,7 +106,15 @@ impl Planner<'_> {
                 expiry_max,
                 language,
                 recording,
-            } => self.set_account(name, *standing, *x_per_a, *expiry_max, *language, *recording),
+                kept,
+            } => self.set_account(
+                name,
+                *standing,
+                *x_per_a,
+                *expiry_max,
+                *language,
+                (*recording, *kept),
+            ),
             Write::AddPool {
                 name,
                 mode,

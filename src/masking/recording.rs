@@ -50,6 +50,15 @@ impl Wish {
     }
 }
 
+/// How long an account's recordings are kept after their end, in days; the conf's word where it says nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Keeping {
+    /// Then they are deleted.
+    pub keep_days: Option<u32>,
+    /// Before that nobody may erase one; never less than the conf says.
+    pub at_least_days: Option<u32>,
+}
+
 /// Changes to it: `None` leaves, `Some(None)` takes away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct WishChange {
@@ -69,6 +78,26 @@ impl WishChange {
             record: self.record.unwrap_or(old.record),
             since: self.since.unwrap_or(old.since),
             tone: self.tone.unwrap_or(old.tone),
+        }
+    }
+}
+
+/// Changes to them: `None` leaves, `Some(None)` takes away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct KeepingChange {
+    /// When they are deleted.
+    pub keep_days: Option<Option<u32>>,
+    /// Before when nobody may erase one.
+    pub at_least_days: Option<Option<u32>>,
+}
+
+impl KeepingChange {
+    /// The terms after it.
+    #[must_use]
+    pub fn after(self, old: Keeping) -> Keeping {
+        Keeping {
+            keep_days: self.keep_days.unwrap_or(old.keep_days),
+            at_least_days: self.at_least_days.unwrap_or(old.at_least_days),
         }
     }
 }

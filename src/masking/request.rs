@@ -18,7 +18,7 @@ use super::last::Last;
 use super::menu::Menu;
 use super::quarantine::Quarantine;
 use super::question::QuestionChange;
-use super::recording::WishChange;
+use super::recording::{KeepingChange, WishChange};
 use super::turns::Ring;
 use crate::base::id::Id;
 use crate::base::language::Language;
@@ -374,8 +374,10 @@ pub enum Write {
         expiry_max: Option<Option<Duration>>,
         /// What prompts are spoken in; `Some(None)`: what the server speaks.
         language: Option<Option<Language>>,
-        /// What becomes of its calls' recordings.
+        /// Whether its calls are recorded.
         recording: WishChange,
+        /// How long their recordings are kept.
+        kept: KeepingChange,
     },
     /// A new pool; its key is given to it.
     AddPool {
@@ -570,6 +572,7 @@ impl Write {
             expiry_max: None,
             language: None,
             recording: WishChange::default(),
+            kept: KeepingChange::default(),
         }
     }
 }

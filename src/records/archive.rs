@@ -13,7 +13,7 @@ mod shelf;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::time::Duration;
 
 pub use erase::{Erasing, Which};
@@ -23,7 +23,7 @@ pub use shelf::News;
 
 use super::audit::{self, Act, Audit, Line, Who};
 use super::cdr_scan::{self, More, Order};
-use super::recorder;
+use super::recorder::{self, KeepingOf};
 use super::recordings;
 use super::recordings::chain::{Sha, account_name};
 use super::recordings::index::{Entry, Filter, Index, Scanned, State};
@@ -96,18 +96,20 @@ pub struct Settings {
     /// The file of the secret by which links are signed; made if it isn't there.
     pub link_secret: PathBuf,
     /// Where accesses are noted.
-    pub audit: Audit,
+    pub audit: Arc<Audit>,
 }
 
 /// All recordings of a server. Any thread may hold it in an `Arc`.
 pub struct Archive {
     shelf: Shelf,
-    retention: Retention,
+    config: recorder::Config,
+    /// What accounts want of theirs, as soon as that is known.
+    terms: OnceLock<KeepingOf>,
     keys: Keys,
     cdr_dir: PathBuf,
     /// What signs links, or why nothing does.
     signer: Result<Signer, String>,
-    audit: Audit,
+    audit: Arc<Audit>,
     /// Held while the records are searched for a number.
     search: Mutex<()>,
 }
@@ -146,7 +148,8 @@ impl Archive {
         }
         Self {
             shelf: Shelf::new(&settings.config.dir),
-            retention: settings.config.retention(),
+            config: settings.config,
+            terms: OnceLock::new(),
             keys: settings.keys,
             cdr_dir: settings.cdr_dir,
             signer,
@@ -177,13 +180,20 @@ impl Archive {
         })
     }
 
-    /// How long recordings are kept.
-    pub const fn retention(&self) -> &Retention {
-        &self.retention
+    /// This is what accounts want of their recordings.
+    pub fn keep(&self, terms: KeepingOf) {
+        // The first word counts: it asks anew each time.
+        let _ = self.terms.set(terms);
+    }
+
+    /// How long recordings are kept, each account's.
+    fn retention(&self) -> Retention {
+        let terms = self.terms.get().map(|terms| terms());
+        self.config.retention(terms.into_iter().flatten())
     }
 
     /// Where accesses are noted.
-    pub const fn audit(&self) -> &Audit {
+    pub const fn audit(&self) -> &Arc<Audit> {
         &self.audit
     }
 
@@ -199,7 +209,9 @@ impl Archive {
         };
         self.note(now, &line(who, Act::List, None, &outcome))?;
         let (entries, next) = listed?;
-        Ok((entries.into_iter().map(|entry| self.row(entry)).collect(), next))
+        let retention = self.retention();
+        let rows = entries.into_iter().map(|entry| row(entry, &retention));
+        Ok((rows.collect(), next))
     }
 
     fn entries(&self, who: Who<'_>, wanted: Wanted) -> Result<(Vec<Entry>, Option<Id>), Error> {
@@ -231,7 +243,7 @@ impl Archive {
                 State::Whole => summary(&entry.place(), RECORDING_MARKS_SHOWN_MAX)?,
                 State::Running | State::Broken => None,
             };
-            Ok(((self.row(entry), said), "described".to_owned()))
+            Ok(((row(entry, &self.retention()), said), "described".to_owned()))
         })
     }
 
@@ -376,18 +388,6 @@ impl Archive {
         }
     }
 
-    fn row(&self, entry: Entry) -> Row {
-        let ended = match entry.state {
-            State::Running => None,
-            State::Whole | State::Broken => ended(&entry).ok(),
-        };
-        Row {
-            not_before: ended.map(|ended| self.retention.not_before(entry.account(), ended)),
-            kept_until: ended.map(|ended| self.retention.until(entry.account(), ended)),
-            entry,
-        }
-    }
-
     /// The recordings of calls in which one of these numbers took part, by the calls' records; one search at once, for it reads
     /// all of these.
     fn of_parties(&self, parties: Vec<Digits>) -> Result<BTreeSet<Id>, Error> {
@@ -421,6 +421,18 @@ impl Archive {
                 (More::Perhaps, None) | (More::No, _) => return Ok(found),
             };
         }
+    }
+}
+
+fn row(entry: Entry, retention: &Retention) -> Row {
+    let ended = match entry.state {
+        State::Running => None,
+        State::Whole | State::Broken => ended(&entry).ok(),
+    };
+    Row {
+        not_before: ended.map(|ended| retention.not_before(entry.account(), ended)),
+        kept_until: ended.map(|ended| retention.until(entry.account(), ended)),
+        entry,
     }
 }
 

@@ -160,10 +160,18 @@ impl Audit {
     /// While the disk refuses: whether it still does, so that [`Audit::health`] needn't wait for somebody's access.
     pub fn try_again(&self) {
         if self.health().is_some() {
-            let outcome = self.book().probe();
             // What is wrong is said by `health`.
-            let _ = self.came_of(outcome);
+            let _ = self.probe();
         }
+    }
+
+    /// Whether something could be noted now.
+    ///
+    /// # Errors
+    /// As [`Audit::note`].
+    pub fn probe(&self) -> Result<(), Error> {
+        let outcome = self.book().probe();
+        self.came_of(outcome)
     }
 
     /// What is wrong, in a sentence.

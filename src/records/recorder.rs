@@ -9,8 +9,9 @@
 //! * The `scribe` writes what comes of that, syncs it once a second, and tries again what the disk refused. What waits for
 //!   it has a limit in bytes ([`RECORDING_WAITING_BYTES_MAX`](crate::base::limits::RECORDING_WAITING_BYTES_MAX)); what comes
 //!   beyond is left out, marked in the recording, and reported.
-//! * The `keeper` ends recordings that a killed server left and nobody goes on with, deletes old ones, and has it noted how
-//!   each one ended. Which there are the [`archive`](super::archive) is told.
+//! * The `keeper` ends recordings that a killed server left and nobody goes on with, and deletes old ones.
+//!
+//! The [`archive`](super::archive) is told which recordings there are.
 //!
 //! Whoever gives an order never waits. A recording that isn't over when the recorder stops stays as it is on disk, for the
 //! process that comes next.
@@ -19,6 +20,8 @@ mod ear;
 mod jobs;
 mod keeper;
 mod marks;
+mod notes;
+mod orders;
 mod scribe;
 mod sealing;
 mod status;
@@ -26,11 +29,11 @@ mod status;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::Sender;
 
 pub use sealing::{NoKey, Sealing};
 pub use status::Counts;
@@ -38,10 +41,13 @@ pub use status::Counts;
 use crate::base::limits::RECORDING_ORDERS_MAX;
 use crate::base::time::Now;
 use crate::call::recording::{Fault, Order, Report};
+use crate::masking::recording::Keeping;
 use crate::records::archive::Archive;
+use crate::records::audit::Audit;
 use crate::records::recordings::retention::{Days, Retention};
 use crate::rtp::tap::Consumer;
 use ear::Ear;
+use orders::Orders;
 use scribe::Scribe;
 use status::Status;
 
@@ -61,6 +67,10 @@ pub struct Config {
     pub keys: Option<PathBuf>,
     /// Which of them seals the recordings of accounts that have none.
     pub key: Option<Box<str>>,
+    /// The audit log's folder.
+    pub audit_dir: PathBuf,
+    /// How many days its files are kept; `None`: for ever.
+    pub audit_keep_days: Option<u32>,
 }
 
 impl Config {
@@ -69,12 +79,24 @@ impl Config {
         Sealing::read(self.keys.as_deref(), self.key.as_deref())
     }
 
-    /// How long recordings are kept.
-    pub const fn retention(&self) -> Retention {
-        Retention::new(Days {
+    /// How long recordings are kept; those of accounts that say something else of theirs, so long.
+    pub fn retention(&self, accounts: impl IntoIterator<Item = (Box<str>, Keeping)>) -> Retention {
+        let usual = Days {
             keep: self.keep_days,
             at_least: self.at_least_days,
-        })
+        };
+        let mut retention = Retention::new(usual);
+        for (account, terms) in accounts {
+            let days = Days {
+                keep: terms.keep_days.unwrap_or(usual.keep),
+                // What the law asks of the server holds for each of them.
+                at_least: terms
+                    .at_least_days
+                    .map_or(usual.at_least, |days| days.max(usual.at_least)),
+            };
+            retention.set(&account, days);
+        }
+        retention
     }
 }
 
@@ -82,6 +104,9 @@ impl Config {
 pub type Tell = Box<dyn Fn(usize, Report) + Send + Sync>;
 /// Tells both clocks.
 pub type Clock = Box<dyn Fn() -> Now + Send + Sync>;
+
+/// Says what accounts want of their recordings; called on the recorder's threads, and by whoever asks for the retention.
+pub type KeepingOf = Box<dyn Fn() -> Vec<(Box<str>, Keeping)> + Send + Sync>;
 
 /// What a recorder is told at its start.
 pub struct Settings {
@@ -91,6 +116,8 @@ pub struct Settings {
     pub node: Box<str>,
     /// What they are sealed with.
     pub sealing: Sealing,
+    /// Where it notes what becomes of them.
+    pub audit: Arc<Audit>,
     /// What time it is.
     pub clock: Clock,
     /// Where reports go.
@@ -105,11 +132,19 @@ struct Shared {
     status: Status,
     /// The ear is to end.
     leaves: AtomicBool,
+    /// What accounts want, as soon as that is known.
+    terms: OnceLock<KeepingOf>,
 }
 
 impl Shared {
     fn now(&self) -> Now {
         (self.settings.clock)()
+    }
+
+    /// How long recordings are kept, as soon as that is known.
+    fn retention(&self) -> Option<Retention> {
+        let terms = self.terms.get()?;
+        Some(self.settings.config.retention(terms()))
     }
 
     /// Says that something of a recording isn't kept.
@@ -129,7 +164,9 @@ struct Ordered {
 /// A running recorder: any thread may hold it in an `Arc`.
 pub struct Recorder {
     shared: Arc<Shared>,
-    orders: Sender<Ordered>,
+    orders: Orders,
+    /// Tells the keeper to begin. Dropped, it ends it.
+    keeps: Mutex<Option<Sender<()>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -143,13 +180,14 @@ impl Recorder {
             settings,
             status: Status::default(),
             leaves: AtomicBool::new(false),
+            terms: OnceLock::new(),
         });
-        let (orders, inbox) = crossbeam_channel::bounded(RECORDING_ORDERS_MAX);
+        let (orders, inbox) = orders::orders(RECORDING_ORDERS_MAX);
         let (jobs, work) = crossbeam_channel::unbounded();
         let (news, tidings) = crossbeam_channel::unbounded();
-        let (ends, kept) = crossbeam_channel::bounded(RECORDING_ORDERS_MAX);
+        let (keeps, kept) = crossbeam_channel::bounded(1);
         let ear = Ear::new(shared.clone(), rings, inbox, jobs, tidings);
-        let scribe = Scribe::new(shared.clone(), news, ends);
+        let scribe = Scribe::new(shared.clone(), news);
         let keeper = shared.clone();
         let threads = vec![
             spawn("rec-ear", move || ear.run())?,
@@ -159,23 +197,39 @@ impl Recorder {
         Ok(Self {
             shared,
             orders,
+            keeps: Mutex::new(Some(keeps)),
             threads: Mutex::new(threads),
         })
     }
 
-    /// Gives an order of this shard's, which was made at `now`. Never waits: where there is no room the shard is told that
-    /// the recording is lost, or has a gap.
+    /// All calls of the process before that go on have been gone on with, and this is what accounts want of their recordings:
+    /// a while later what nobody goes on with ends, and what is old is deleted.
+    pub fn keep(&self, terms: KeepingOf) {
+        if self.shared.terms.set(terms).is_err() {
+            return;
+        }
+        if let Some(keeps) = &*self.keeps.lock().unwrap_or_else(PoisonError::into_inner) {
+            // It has room for this one. Where the keeper is gone, the health says so.
+            let _ = keeps.try_send(());
+        }
+    }
+
+    /// Where it notes what becomes of recordings, and whoever hands them out notes who had them.
+    pub fn audit(&self) -> &Arc<Audit> {
+        &self.shared.settings.audit
+    }
+
+    /// How long recordings are kept, each account's.
+    pub fn retention(&self) -> Retention {
+        let known = self.shared.retention();
+        known.unwrap_or_else(|| self.shared.settings.config.retention([]))
+    }
+
+    /// Gives an order of this shard's, which was made at `now`. Never waits: where there is no room for another recording the
+    /// shard is told that it is lost. What is ordered of one in progress always finds room.
     pub fn order(&self, shard: usize, now: Now, order: Order) {
         let begins = matches!(order, Order::Begin(_) | Order::GoOn(_));
-        let refused = if begins && self.orders.len() > RECORDING_ORDERS_MAX / 2 {
-            Some(order)
-        } else {
-            let sent = self.orders.try_send(Ordered { shard, now, order });
-            sent.err().map(|refused| match refused {
-                TrySendError::Full(ordered) | TrySendError::Disconnected(ordered) => ordered.order,
-            })
-        };
-        if let Some(order) = refused {
+        if let Err(order) = self.orders.give(Ordered { shard, now, order }) {
             self.shared.status.refused();
             let (recording, why) = (order.recording(), Fault::Overrun);
             let report = match begins {
@@ -210,6 +264,7 @@ impl Recorder {
     pub fn stop(&self, patience: Duration) -> bool {
         let until = std::time::Instant::now() + patience;
         self.shared.leaves.store(true, Ordering::Release);
+        *self.keeps.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         while !threads.iter().all(JoinHandle::is_finished) {
             if std::time::Instant::now() >= until {

@@ -112,11 +112,12 @@ pub(super) fn open_archive(conf: &Conf) -> anyhow::Result<Kept> {
     for fault in sealing.faults() {
         tracing::error!("{fault}");
     }
+    let audit = Audit::open(&config.audit_dir, conf.switch.node.as_str())?;
     let archive = Arc::new(Archive::new(archive::Settings {
         keys: sealing.keys().clone(),
         cdr_dir: conf.records.dir.clone(),
         link_secret: conf.store.join(LINK_SECRET),
-        audit: Audit::open(&conf.store.join("audit"), conf.switch.node.as_str())?,
+        audit: Arc::new(audit.keeping(config.audit_keep_days)),
         config,
     }));
     let looked_at = Arc::downgrade(&archive);
@@ -148,6 +149,7 @@ pub(super) fn start_recorder(
     }
     let (clock, post) = (clock.clone(), post.clone());
     let settings = recorder::Settings {
+        audit: kept.archive.audit().clone(),
         sealing: kept.sealing.clone(),
         node: conf.switch.node.as_str().into(),
         clock: Box::new(move || clock.now()),

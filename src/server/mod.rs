@@ -357,7 +357,7 @@ impl Running {
             // Calls go on.
             set("recordings", State::Degraded, recorder.health());
         }
-        set("audit", State::Degraded, self.archive.audit().health());
+        set("audit log", State::Degraded, self.archive.audit().health());
         set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
         match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,

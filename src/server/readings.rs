@@ -329,9 +329,10 @@ impl Readings {
     /// Nothing where no call is recorded.
     fn recordings(&self, page: &mut Page) {
         let recorder = self.shared.recorder.as_ref().and_then(Weak::upgrade);
-        let Some(counts) = recorder.map(|recorder| recorder.counts()) else {
+        let Some(recorder) = recorder else {
             return;
         };
+        let (counts, audit) = (recorder.counts(), recorder.audit().counts());
         page.one(
             Kind::Gauge,
             "umbra_recordings_open",
@@ -369,6 +370,16 @@ impl Readings {
                 "umbra_recordings_refused_orders",
                 "Orders to the recorder that found no room.",
                 counts.refused_orders,
+            ),
+            (
+                "umbra_audit_lines",
+                "Lines of the audit log that were noted.",
+                audit.lines,
+            ),
+            (
+                "umbra_audit_refused",
+                "How often the disk refused to note something in the audit log.",
+                audit.refused,
             ),
         ] {
             page.one(Kind::Counter, name, help, count);

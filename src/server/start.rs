@@ -32,6 +32,7 @@ use crate::names::Wanted;
 use crate::names::keeper::Names;
 use crate::records::cdr_file;
 use crate::records::cdr_scan;
+use crate::records::recorder::KeepingOf;
 use crate::store::file;
 use crate::store::form;
 use crate::store::journal::Journal;
@@ -272,6 +273,14 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
         attempt.failed();
     } else {
         attempt.succeeded();
+    }
+    let kept_by_accounts = || -> KeepingOf {
+        let store = store.clone();
+        Box::new(move || store.table().recordings_kept())
+    };
+    kept.archive.keep(kept_by_accounts());
+    if let Some(recorder) = &recorder {
+        recorder.keep(kept_by_accounts());
     }
     let (taken, ended) = (0, left.ended);
     let takeover = tallies

@@ -1,5 +1,6 @@
 //! `/v1/accounts`
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use axum::Json;
@@ -10,11 +11,12 @@ use serde_json::{Value, json};
 use super::cdrs::limit;
 use super::{Desk, crossed, view};
 use crate::api::error::ApiError;
-use crate::api::fields::{Asked, Body, Fields, Named, wrong};
+use crate::api::fields::{Asked, Body, Fields, Named, Patch, wrong};
 use crate::base::language::{Language, NoLanguage};
+use crate::base::limits::RECORDINGS_KEEP_DAYS_MAX;
 use crate::masking::cues::Hearers;
 use crate::masking::inventory::{Account, Standing};
-use crate::masking::recording::{Since, WishChange};
+use crate::masking::recording::{KeepingChange, Since, WishChange};
 use crate::masking::request::{Write, Written};
 
 /// `POST /v1/accounts {name}` → 201
@@ -71,6 +73,25 @@ pub(super) fn recording(fields: &mut Fields) -> Result<WishChange, ApiError> {
     })
 }
 
+/// How long recordings are kept.
+fn kept(fields: &mut Fields) -> Result<KeepingChange, ApiError> {
+    let mut days = |name: &str, range: RangeInclusive<u32>| {
+        let patch = fields.patch(name, |f| {
+            let days = f.integer(name)?.map(u32::try_from);
+            match days {
+                None => Ok(None),
+                Some(Ok(days)) if range.contains(&days) => Ok(Some(days)),
+                Some(_) => Err(wrong(name, &format!("{} to {}", range.start(), range.end()))),
+            }
+        });
+        patch.map(Patch::into_change)
+    };
+    Ok(KeepingChange {
+        keep_days: days("recordings_keep_days", 1..=RECORDINGS_KEEP_DAYS_MAX)?,
+        at_least_days: days("recordings_at_least_days", 0..=RECORDINGS_KEEP_DAYS_MAX)?,
+    })
+}
+
 impl Desk {
     pub(super) fn account_named(&self, name: &str) -> Result<Arc<Account>, ApiError> {
         self.store.table().account(name).ok_or_else(|| ApiError {
@@ -84,7 +105,8 @@ impl Desk {
     }
 }
 
-/// `PATCH /v1/accounts/{name} {x_per_a, expiry_max_s, language, record, record_from, record_tone}`: what is not named stays, `null` takes away.
+/// `PATCH /v1/accounts/{name} {x_per_a, expiry_max_s, language, record, record_from, record_tone, recordings_keep_days,
+/// recordings_at_least_days}`: what is not named stays, `null` takes away.
 pub(super) async fn set(
     State(desk): State<Arc<Desk>>,
     Named(name): Named,
@@ -103,6 +125,7 @@ pub(super) async fn set(
             .into_change(),
         language: fields.patch("language", language)?.into_change(),
         recording: recording(&mut fields)?,
+        kept: kept(&mut fields)?,
     };
     fields.done()?;
     Ok(Json(view::account(&*desk.write_account(write).await?)))
@@ -120,14 +143,7 @@ pub(super) async fn act(
         _ => return Err(ApiError::not_found("there is nothing at this path")),
     };
     Fields::of_json(&body)?.done()?;
-    let write = Write::SetAccount {
-        name: name.into(),
-        standing: Some(standing),
-        x_per_a: None,
-        expiry_max: None,
-        language: None,
-        recording: WishChange::default(),
-    };
+    let write = Write::set_standing(&name, standing);
     Ok(Json(view::account(&*desk.write_account(write).await?)))
 }
 

@@ -287,11 +287,13 @@ fn archive(dir: &Path, cdr_dir: PathBuf) -> Archive {
             at_least_days: 10,
             keys: None,
             key: None,
+            audit_dir: dir.join("audit"),
+            audit_keep_days: None,
         },
         keys,
         cdr_dir,
         link_secret: dir.join("links.key"),
-        audit: Audit::open(&dir.join("audit"), "umbra-1").unwrap(),
+        audit: Arc::new(Audit::open(&dir.join("audit"), "umbra-1").unwrap()),
     };
     Archive::new(settings)
 }

@@ -133,6 +133,8 @@ pub(super) fn account(account: &Account) -> Value {
         "record": account.recording.record,
         "record_from": account.recording.since.map(Since::name),
         "record_tone": account.recording.tone.map(Hearers::name),
+        "recordings_keep_days": account.kept.keep_days,
+        "recordings_at_least_days": account.kept.at_least_days,
         "created_at": made(account.created),
     })
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{files, player};
 use crate::base::id::Id;
-use crate::cli::client::{Control, GoOn, Piece};
+use crate::cli::client::{Control, GoOn, Piece, Trouble};
 use crate::cli::progress::{self, Unit};
 use crate::cli::screen::text;
 
@@ -173,7 +173,6 @@ fn whole(control: &Control, target: &str, tag: Option<&str>, path: &Path) -> any
 
 /// Whether the server says that there are no bytes from there on.
 fn is_beyond(error: &anyhow::Error) -> bool {
-    use crate::cli::client::Trouble;
     const RANGE_NOT_SATISFIABLE: u16 = 416;
     matches!(
         error.downcast_ref(),

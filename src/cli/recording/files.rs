@@ -25,6 +25,14 @@ pub(super) struct KeyFolder {
 }
 
 impl KeyFolder {
+    /// Its keys; `None` if it isn't named.
+    ///
+    /// # Errors
+    /// As [`KeyFolder::read`].
+    pub(super) fn given(&self) -> anyhow::Result<Option<Keys>> {
+        self.keys.is_some().then(|| self.read()).transpose()
+    }
+
     /// Its keys: none, if it isn't named.
     ///
     /// # Errors

@@ -20,6 +20,9 @@ const HEIGHT: f64 = 160.0;
 const BOTTOM: f64 = TOPS[1] + HEIGHT;
 /// About how wide a letter is, at the labels' size.
 const LETTER: f64 = 6.0;
+/// Of more shades than this only those are named that are this wide.
+const NAMED_ALL: usize = 24;
+const NAMED_FROM: f64 = 4.0;
 /// The narrowest that a shade is drawn, so that it is seen.
 const NARROWEST: f64 = 1.5;
 /// Marks on the axis, at the most.
@@ -192,7 +195,8 @@ fn labelled(svg: &mut String, shades: &[Shade], x: &dyn Fn(f64) -> f64) -> usize
                 .iter()
                 .any(|(y, from, until)| y == row && left < *until && right > *from)
         };
-        let Some(row) = rows.into_iter().find(is_free) else {
+        let is_named = shades.len() <= NAMED_ALL || until - from >= NAMED_FROM;
+        let Some(row) = rows.into_iter().find(is_free).filter(|_| is_named) else {
             hidden += 1;
             continue;
         };

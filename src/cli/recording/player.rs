@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// Players, the first that is found first; what they are told before the file; and the package that has them.
+/// Players, the first that is looked for first, and what each is told before the file.
 const PLAYERS: [(&str, &[&str]); 4] = [
     ("paplay", &[]),
     ("aplay", &["-q"]),

@@ -17,7 +17,7 @@ use crate::cli::screen::{self, Form};
 use crate::cli::when;
 use crate::records::recordings::chain::Sha;
 use crate::records::recordings::seal::Keys;
-use crate::records::recordings::verify::{Change, Verdict, moment, verify};
+use crate::records::recordings::verify::{Change, Seals, Verdict, moment, verify};
 use crate::records::recordings::{Place, is_busy};
 
 const ABOUT: &str = "\
@@ -83,7 +83,7 @@ impl Verify {
             .cloned()
             .collect();
         let places = files::all(&paths)?;
-        let keys = self.keys.read()?;
+        let keys = self.keys.given()?;
         if self.sha256.is_some() && ids.len() + places.len() != 1 {
             bail!("--sha256 is of one recording: name that one alone");
         }
@@ -91,7 +91,9 @@ impl Verify {
             true => None,
             false => Some(control()?),
         };
-        let on_disk = places.iter().map(|place| Ok(local(place, &keys, self.sha256)));
+        let on_disk = places
+            .iter()
+            .map(|place| Ok(local(place, keys.as_ref(), self.sha256)));
         let asked = control.iter().flat_map(|control| {
             let expected = self.sha256;
             ids.iter().map(move |id| ask(control, *id, expected))
@@ -125,13 +127,13 @@ impl Verify {
 }
 
 /// What is found of a recording on this machine's disk.
-fn local(place: &Place, keys: &Keys, expected: Option<Sha>) -> Checked {
+fn local(place: &Place, keys: Option<&Keys>, expected: Option<Sha>) -> Checked {
     let shown = place.day.join(place.recording.to_string());
     let shown = shown.display();
     let mut fields = Map::new();
     fields.insert("recording".into(), place.recording.to_string().into());
     fields.insert("folder".into(), place.day.display().to_string().into());
-    let verdict = match verify(place, keys, expected) {
+    let verdict = match verify(place, keys.unwrap_or(&Keys::default()), expected) {
         Ok(verdict) => verdict,
         Err(error) => {
             fields.extend([
@@ -168,6 +170,13 @@ fn local(place: &Place, keys: &Keys, expected: Option<Sha>) -> Checked {
         sentence += &format!("; sha256 {sha256}");
     }
     let cure = match &verdict {
+        Verdict::Whole {
+            seals: Seals::Unchecked,
+            ..
+        } if keys.is_some() => Some(
+            "the key that sealed it isn't in the folder that was given (--keys), though another one of its name may be: \
+             an earlier one is named NAME.until-DATE.aes-256-gcm there",
+        ),
         Verdict::Whole { .. } | Verdict::Unfinished { .. } => None,
         Verdict::Torn { .. } if is_written => None,
         Verdict::Torn { .. } => {
@@ -211,9 +220,7 @@ const fn cure(what: Change) -> &'static str {
             "compare the digits with those in the call's record and in the audit log; if they are right, look for the first \
              files in a copy or backup"
         }
-        Change::Seal => {
-            "if another key has had that name, give that one (--keys); otherwise look for the first files in a copy or backup"
-        }
+        Change::Seal => "keep these files as they are, and look for the first ones in a copy or backup",
     }
 }
 

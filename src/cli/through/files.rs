@@ -13,7 +13,8 @@ fn furnish(served: &Served) {
     done(served, "account add acme");
     done(
         served,
-        "account set acme --x-per-a 7 --expiry-max 30d --language en --record yes --record-from answer --record-tone caller",
+        "account set acme --x-per-a 7 --expiry-max 30d --language en --record yes --record-from answer --record-tone caller \
+         --recordings-keep-days 90 --recordings-at-least-days 60",
     );
     done(served, "account add idle");
     done(served, "pool add crowd");

@@ -94,6 +94,8 @@ fn another(key: &str) -> Option<&'static str> {
         "recordings.dir" => Some("\"elsewhere/recordings\""),
         "recordings.keep_days" => Some("90"),
         "recordings.at_least_days" => Some("10"),
+        "recordings.audit_dir" => Some("\"elsewhere/audit\""),
+        "recordings.audit_keep_days" => Some("365"),
         "recordings.keys" => Some("\"elsewhere/keys\""),
         // It is nothing without a folder; the others are nothing while nothing is recorded. A test of their own has both.
         "recordings.key"

@@ -18,7 +18,7 @@ use crate::masking::inventory::{
     Unidentified,
 };
 use crate::masking::quarantine::{Grip, Quarantine};
-use crate::masking::recording::{Since, Wish};
+use crate::masking::recording::{Keeping, Since, Wish};
 
 pub(super) fn put_account(out: &mut Vec<u8>, account: &Account) {
     put_text(out, &account.name);
@@ -32,6 +32,13 @@ pub(super) fn put_account(out: &mut Vec<u8>, account: &Account) {
     put_time(out, account.expiry_max);
     put_language(out, account.language);
     put_recording(out, account.recording);
+    let Keeping {
+        keep_days,
+        at_least_days,
+    } = account.kept;
+    for days in [keep_days, at_least_days] {
+        out.extend_from_slice(&days.unwrap_or(u32::MAX).to_le_bytes());
+    }
 }
 
 pub(super) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
@@ -181,7 +188,20 @@ impl Reader<'_> {
             } else {
                 self.recording()?
             },
+            kept: if self.schema < 5 {
+                Keeping::default()
+            } else {
+                Keeping {
+                    keep_days: self.days()?,
+                    at_least_days: self.days()?,
+                }
+            },
         })
+    }
+
+    /// Days; `None` for a word that nobody can write.
+    fn days(&mut self) -> Result<Option<u32>, BadRecord> {
+        Ok(Some(self.u32()?).filter(|days| *days != u32::MAX))
     }
 
     pub(super) fn pool(&mut self) -> Result<Pool, BadRecord> {

@@ -8,7 +8,7 @@ use super::super::inventory::{
     Callback, CityRule, Fax, Freeze, NumberState, OwnerDials, Reuse, Standing, Thawed, Unidentified,
 };
 use super::super::quarantine::{Grip, Quarantine};
-use super::super::recording::{Since, Wish};
+use super::super::recording::{Keeping, Since, Wish};
 use super::super::turns::{Order, Ring};
 use super::menu::tests::menu;
 use super::question::tests::question;
@@ -362,9 +362,10 @@ fn record() -> impl Strategy<Value = Record> {
         prop::option::of(seconds()),
         language(),
         recording(),
+        (prop::option::of(0..36_500_u32), prop::option::of(0..36_500_u32)),
     );
     let account = (text(), any::<u32>(), standing, wall(), limits).prop_map(
-        |(name, version, standing, created, (x_per_a, expiry_max, language, recording))| {
+        |(name, version, standing, created, (x_per_a, expiry_max, language, recording, kept))| {
             Record::Account(Account {
                 name,
                 version,
@@ -374,6 +375,10 @@ fn record() -> impl Strategy<Value = Record> {
                 expiry_max,
                 language,
                 recording,
+                kept: Keeping {
+                    keep_days: kept.0,
+                    at_least_days: kept.1,
+                },
             })
         },
     );

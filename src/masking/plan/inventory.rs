@@ -14,7 +14,7 @@ use crate::masking::change::Record;
 use crate::masking::inventory::{
     Account, DEFAULT_ACCOUNT, DEFAULT_POOL, Number, NumberState, Pool, Standing, Thawed,
 };
-use crate::masking::recording::WishChange;
+use crate::masking::recording::{KeepingChange, WishChange};
 use crate::masking::request::{NumberChange, PoolChange, Refused, Service, Written};
 
 impl Planner<'_> {
@@ -37,7 +37,7 @@ impl Planner<'_> {
         x_per_a: Option<usize>,
         expiry_max: Option<Option<Duration>>,
         language: Option<Option<Language>>,
-        recording: WishChange,
+        (recording, kept): (WishChange, KeepingChange),
     ) -> Result<Planned, Refused> {
         let account = self
             .account(name)
@@ -45,6 +45,7 @@ impl Planner<'_> {
         let mut account = (*account).clone();
         change_account(&mut account, x_per_a, expiry_max, language)?;
         account.recording = recording.after(account.recording);
+        account.kept = kept.after(account.kept);
         account.standing = standing.unwrap_or(account.standing);
         account.version = account.version.saturating_add(1);
         Ok(account_planned(account))

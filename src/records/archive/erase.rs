@@ -57,6 +57,7 @@ impl Archive {
         };
         self.note(now, &asked)?;
         let mut erasing = Erasing::default();
+        let retention = self.retention();
         let (mut gone, mut outcomes) = (0, Vec::new());
         for recording in chosen? {
             if gone == RECORDINGS_DELETED_AT_ONCE {
@@ -66,7 +67,7 @@ impl Archive {
             let Ok(entry) = self.entry(who, recording) else {
                 continue;
             };
-            let outcome = match erase_one(&entry, self.retention(), now) {
+            let outcome = match erase_one(&entry, &retention, now) {
                 Ok(became) => {
                     erasing.erased.push((recording, became));
                     word(became)

@@ -13,6 +13,7 @@ use opening::{Opening, Turn};
 
 use super::jobs::{Content, Ending, Job, News, Piece, Start};
 use super::marks::{of_audio, of_dump};
+use super::orders::Inbox;
 use super::{Ordered, Shared};
 use crate::base::id::Id;
 use crate::base::limits::{RECORDING_SECONDS_MAX, RECORDING_WAITING_BYTES_MAX};
@@ -39,7 +40,7 @@ const DUMP_RATE_HZ: u32 = 1_000;
 pub(super) struct Ear {
     shared: Arc<Shared>,
     rings: Vec<Consumer>,
-    orders: Receiver<Ordered>,
+    orders: Inbox,
     /// Looked through for each packet.
     open: HashMap<Id, Open, ahash::RandomState>,
     /// Those with orders that are obeyed behind the packets.
@@ -103,7 +104,7 @@ impl Ear {
     pub(super) fn new(
         shared: Arc<Shared>,
         rings: Vec<Consumer>,
-        orders: Receiver<Ordered>,
+        orders: Inbox,
         jobs: Sender<Job>,
         news: Receiver<News>,
     ) -> Self {
@@ -172,15 +173,18 @@ impl Ear {
     }
 
     fn take_orders(&mut self) {
-        while let Ok(Ordered { shard, now, order }) = self.orders.try_recv() {
+        let mut taken = Vec::new();
+        self.orders.take(|ordered| taken.push(ordered));
+        for Ordered { shard, now, order } in taken {
             match order {
                 Order::Begin(begin) => self.begin(shard, now, &begin),
                 Order::GoOn(begin) => self.go_on(shard, now, &begin),
                 Order::Pause(id, at) => self.put(id, moment(now, at), Late::Pause),
                 Order::Resume(id, at) => self.put(id, moment(now, at), Late::Resume),
                 Order::End(id, at) => self.put(id, moment(now, at), Late::End),
-                // The keeper ends all that nobody goes on with.
+                // Nobody goes on with it: the keeper finds where it lies, and ends it.
                 Order::EndLeft(_) => {}
+                Order::Drop(id) if !self.open.contains_key(&id) => self.shared.status.unwant(id),
                 Order::Drop(id) => self.put(id, now, Late::Drop),
             }
         }

@@ -3,7 +3,7 @@
 use crate::base::id::Id;
 use crate::base::time::{Instant, Now, Wall};
 use crate::records::recordings::Error;
-use crate::records::recordings::chain::{Audio, Mark, Sha, fold};
+use crate::records::recordings::chain::{Audio, Mark, fold};
 use crate::records::recordings::pen::{self, Block, Packets, Pen};
 
 /// What a piece takes beside its content, and what a job counts that has none.
@@ -57,17 +57,6 @@ pub(super) enum News {
     },
     /// Nothing more is written of it.
     Over(Id),
-}
-
-/// A recording that became whole: what is noted of it.
-#[derive(Clone, Copy)]
-pub(super) struct Kept {
-    pub(super) recording: Id,
-    pub(super) call: Id,
-    /// The digits of its last line.
-    pub(super) end: Sha,
-    /// How that came about, as the audit log says it.
-    pub(super) how: &'static str,
 }
 
 /// About a second of a recording.

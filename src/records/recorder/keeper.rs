@@ -1,222 +1,193 @@
-//! Keeping the folder: recordings that were left end, old ones go, and how each one ended is noted.
+//! Keeping the folder: recordings that were left end, old ones go.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::Shared;
-use super::jobs::Kept;
-use crate::base::id::Id;
-use crate::base::limits::{RECORDING_ABANDONED_AFTER, RECORDING_ORDERS_MAX, RECORDINGS_DELETED_AT_ONCE};
+use super::notes::{Notes, kept};
+use crate::base::limits::{RECORDING_ABANDONED_AFTER, RECORDINGS_DELETED_AT_ONCE};
 use crate::base::time::Wall;
-use crate::records::audit::{Act, Audit, Line};
+use crate::records::audit::{Act, Line};
 use crate::records::recordings::Error;
-use crate::records::recordings::index::{Filter, Index, Scanned, State};
+use crate::records::recordings::index::{Entry, Index, Scanned, State};
 use crate::records::recordings::pen::Pen;
 use crate::records::recordings::retention::delete_old;
 
-/// How often the folder is looked through.
+/// How often.
 const EVERY: Duration = Duration::from_secs(3_600);
-/// How often it is tried again to note what the disk refused.
-const AGAIN: Duration = Duration::from_secs(5);
 /// So many that can't be deleted are named in the log, each time.
 const NAMED_MAX: usize = 8;
-/// So many ends are noted together.
-const TOGETHER: usize = 64;
+/// Longer than a call lasts: one that ended after some time began no earlier than that before it.
+const BEGAN_BEFORE_MAX: Duration = Duration::from_secs(2 * 86_400);
 
-/// How long before its last line a server may have ended what it noted no more.
-const MISSED_BEFORE_MS: i64 = 600_000;
-/// And how long before that it may have begun.
-const LASTED_MS: i64 = 86_400_000;
-
-/// What is to be noted of recordings that became whole.
-#[derive(Default)]
-pub(super) struct Ends {
-    waiting: VecDeque<Kept>,
-    /// When the server before noted its last line, until what it missed after that has been looked for.
-    silent_since: Option<Wall>,
-}
-
-impl Ends {
-    pub(super) fn of(audit: &Audit) -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            silent_since: audit.silent_since(),
-        }
-    }
-
-    /// Notes what there is, as far as the disk goes along.
-    pub(super) fn note(&mut self, shared: &Shared) {
-        while !self.waiting.is_empty() {
-            let some: Vec<Kept> = self.waiting.iter().take(TOGETHER).copied().collect();
-            let lines: Vec<Line<'_>> = some.iter().map(line_of).collect();
-            let audit = shared.settings.archive.audit();
-            if let Err(error) = audit.note_all(shared.now().wall, &lines) {
-                return tracing::warn!("how recordings ended can't be noted: {error}");
-            }
-            self.waiting.drain(..some.len());
-        }
-    }
-
-    pub(super) fn take(&mut self, kept: Kept) {
-        if self.waiting.len() < RECORDING_ORDERS_MAX {
-            self.waiting.push_back(kept);
-        } else {
-            let (id, end) = (kept.recording, kept.end);
-            tracing::warn!("it can't be noted in the audit log how the recording {id} ended: {end}");
-        }
-    }
-}
-
-fn line_of(kept: &Kept) -> Line<'static> {
-    Line {
-        call: Some(kept.call),
-        end: Some(kept.end),
-        ..Line::of_server(Act::Kept, kept.recording, kept.how)
-    }
-}
-
-/// Looks after the folder until nobody writes recordings any more.
-pub(super) fn run(shared: &Shared, kept: &Receiver<Kept>) {
-    let mut ends = Ends::of(shared.settings.archive.audit());
-    let mut looks = Instant::now() + RECORDING_ABANDONED_AFTER;
-    loop {
-        let rest = looks.saturating_duration_since(Instant::now());
-        let audit = shared.settings.archive.audit();
-        let rest = match ends.waiting.is_empty() && audit.health().is_none() {
-            true => rest,
-            false => rest.min(AGAIN),
-        };
-        match kept.recv_timeout(rest) {
-            Ok(one) => {
-                ends.take(one);
-                kept.try_iter().take(TOGETHER).for_each(|one| ends.take(one));
-                ends.note(shared);
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                ends.note(shared);
-                audit.try_again();
-            }
-            Err(RecvTimeoutError::Disconnected) => return ends.note(shared),
-        }
-        if Instant::now() >= looks {
-            look(shared, &mut ends, shared.now().wall);
-            looks = Instant::now() + EVERY;
-        }
-    }
-}
-
-/// Ends what nobody goes on with, and deletes what is old. What can't be done is said, and tried again the next time.
-pub(super) fn look(shared: &Shared, ends: &mut Ends, now: Wall) {
-    let work = |index: &mut Index, scanned: &Scanned| {
-        find_missed(shared, ends, index);
-        end_left(shared, ends, index, &scanned.running);
-        delete(shared, index, now);
-    };
-    if let Err(error) = shared.settings.archive.look_through(work) {
-        tracing::warn!("recordings can't be looked through: {error}");
-    }
-    ends.note(shared);
-}
-
-/// Has that noted which became whole when the server before could note nothing any more.
-fn find_missed(shared: &Shared, ends: &mut Ends, index: &Index) {
-    let Some(silent_since) = ends.silent_since.take() else {
+/// Looks after the folder, from when it is told that all calls have been gone on with until `stops` is dropped.
+pub(super) fn run(shared: &Shared, stops: &Receiver<()>) {
+    if stops.recv().is_err() {
         return;
-    };
-    let before = |ms| Wall::from_millis(silent_since.as_millis().saturating_sub(ms));
-    let ended_since = before(MISSED_BEFORE_MS);
-    let filter = Filter {
-        since: Some(before(LASTED_MS)),
-        ..Filter::default()
-    };
-    for entry in index.page(&filter, None, usize::MAX) {
-        let (State::Whole, Some(known)) = (entry.state, &entry.known) else {
-            continue;
-        };
-        let end = entry.end().ok().flatten();
-        let Some((_, end)) = end.filter(|(end, _)| end.ended >= ended_since) else {
-            continue;
-        };
-        let noted = shared.settings.archive.audit().end_of(entry.recording);
-        if matches!(noted, Ok(None)) {
-            ends.take(Kept {
-                recording: entry.recording,
-                call: known.call,
-                end,
-                how: "found whole at the start",
-            });
-        }
+    }
+    let mut keeper = Keeper::default();
+    let mut rest = RECORDING_ABANDONED_AFTER;
+    while stops.recv_timeout(rest) == Err(RecvTimeoutError::Timeout) {
+        keeper.look(shared, shared.now().wall);
+        rest = EVERY;
     }
 }
 
-fn end_left(shared: &Shared, ends: &mut Ends, index: &mut Index, running: &[Id]) {
-    let settings = &shared.settings;
-    for id in running {
-        // One that has begun since then isn't in the list.
-        let is_open = shared.status.open().contains(id);
-        let Some(entry) = index.get(*id).filter(|_| !is_open).cloned() else {
-            continue;
-        };
-        match Pen::end_left(&entry.place(), settings.sealing.keys(), None) {
+/// What is left of a recording that nobody goes on with.
+enum Left {
+    Whole,
+    Nothing,
+}
+
+#[derive(Default)]
+pub(super) struct Keeper {
+    /// What the audit log hasn't taken.
+    notes: Notes,
+    /// When it last saw that the audit log has the ends of all that are whole.
+    seen: Option<Wall>,
+}
+
+impl Keeper {
+    /// Ends what nobody goes on with, and deletes what is old. What can't be done is said, and tried again the next time.
+    pub(super) fn look(&mut self, shared: &Shared, now: Wall) {
+        let work = |index: &mut Index, scanned: &Scanned| self.work(shared, now, index, scanned);
+        if let Err(error) = shared.settings.archive.look_through(work) {
+            tracing::warn!("recordings can't be looked through: {error}");
+        }
+    }
+
+    fn work(&mut self, shared: &Shared, now: Wall, index: &mut Index, scanned: &Scanned) {
+        let unwanted = shared.status.take_unwanted();
+        let mut ended = Vec::new();
+        for id in &scanned.running {
+            // One that has begun since then isn't in the list.
+            let is_open = shared.status.open().contains(id);
+            let Some(entry) = index.get(*id).filter(|_| !is_open).cloned() else {
+                continue;
+            };
+            if unwanted.contains(id) {
+                match Pen::discard_left(&entry.place()) {
+                    Ok(()) => ended.push((*id, Left::Nothing)),
+                    Err(error) => {
+                        shared.status.unwant(*id);
+                        tracing::warn!("a recording that is too short can't be removed: {error}");
+                    }
+                }
+            } else {
+                ended.extend(self.end(shared, index, &entry).map(|left| (*id, left)));
+            }
+        }
+        self.note_whole(shared, index, now);
+        // Nothing goes of which the log couldn't tell.
+        if self.is_noted(shared, now) && shared.settings.audit.probe().is_ok() {
+            self.delete(shared, index, now);
+        }
+        self.is_noted(shared, now);
+        for (id, left) in ended {
+            match left {
+                Left::Whole => index.finished(id),
+                Left::Nothing => index.remove(id),
+            }
+        }
+    }
+
+    /// Ends one, and says what is left of it.
+    fn end(&mut self, shared: &Shared, index: &mut Index, entry: &Entry) -> Option<Left> {
+        let id = entry.recording;
+        let settings = &shared.settings;
+        let ended = settings.audit.end_of(id).map_err(Error::from).and_then(|end| {
+            // One that was whole once mustn't be ended as one that was torn.
+            Pen::end_left(&entry.place(), settings.sealing.keys(), end)
+        });
+        match ended {
             Ok(finished) => {
                 tracing::info!(
                     "the recording {id} of a server before has no call any more: it ends where it was left"
                 );
-                note(
-                    shared,
-                    &[Line::of_server(Act::Ended, *id, "left by a server before")],
-                );
-                match finished {
-                    Some(finished) => {
-                        index.finished(*id);
-                        let call = entry.known.map_or(*id, |known| known.call);
-                        let (recording, end) = (*id, finished.sha256);
-                        ends.take(Kept {
-                            recording,
-                            call,
-                            end,
-                            how: "ended where a server before left it",
-                        });
-                    }
-                    // Nothing was in it.
-                    None => index.remove(*id),
-                }
+                let call = entry.known.as_ref().map(|known| known.call);
+                let outcome = match &finished {
+                    Some(_) => "whole",
+                    None => "nothing was in it",
+                };
+                self.notes.add(Line {
+                    call,
+                    end: finished.as_ref().map(|finished| finished.sha256),
+                    ..Line::of_server(Act::Ended, id, outcome)
+                });
+                let Some(finished) = finished else {
+                    return Some(Left::Nothing);
+                };
+                self.notes.add(kept(id, call, finished.sha256, "whole"));
+                Some(Left::Whole)
             }
             Err(error) => {
                 if is_broken(&error) {
-                    index.broken(*id);
+                    index.broken(id);
                 }
                 tracing::warn!("a recording that a server before left can't be ended: {error}");
+                None
             }
         }
     }
-}
 
-fn delete(shared: &Shared, index: &mut Index, now: Wall) {
-    let retention = shared.settings.archive.retention();
-    let mut is_said = false;
-    loop {
-        let (deleted, failed) = delete_old(index, retention, now);
-        if !deleted.is_empty() {
-            tracing::info!("recordings deleted because of their age: {}", deleted.len());
-            let aged = |id: &Id| Line::of_server(Act::Aged, *id, "gone");
-            note(shared, &deleted.iter().map(aged).collect::<Vec<_>>());
+    /// Notes the ends of recordings that are whole, and of which a kill kept the audit log from having them.
+    fn note_whole(&mut self, shared: &Shared, index: &Index, now: Wall) {
+        let settings = &shared.settings;
+        let since = self.seen.or_else(|| settings.audit.silent_since());
+        let since = since.unwrap_or(now).as_millis() - BEGAN_BEFORE_MAX.as_millis() as i64;
+        for entry in index.since(Wall::from_millis(since)) {
+            let is_open = shared.status.open().contains(&entry.recording);
+            if entry.state != State::Whole || is_open {
+                continue;
+            }
+            match settings.audit.end_of(entry.recording) {
+                Ok(Some(_)) => continue,
+                Ok(None) => {}
+                Err(error) => return tracing::warn!("{error}"),
+            }
+            if !self.notes.has_room(1) {
+                // The rest is found again.
+                return;
+            }
+            let call = entry.known.as_ref().map(|known| known.call);
+            // Of one that can't be read `verify` says what is wrong with it.
+            if let Ok(Some((_, end))) = entry.end() {
+                self.notes.add(kept(entry.recording, call, end, "noted later"));
+            }
         }
-        for (_, error) in failed.iter().take(NAMED_MAX).filter(|_| !is_said) {
-            tracing::warn!("an old recording can't be deleted: {error}");
-        }
-        is_said = true;
-        if deleted.len() < RECORDINGS_DELETED_AT_ONCE {
-            return;
-        }
+        self.seen = Some(now);
     }
-}
 
-fn note(shared: &Shared, lines: &[Line<'_>]) {
-    if let Err(error) = shared.settings.archive.audit().note_all(shared.now().wall, lines) {
-        tracing::warn!("what was ended or deleted can't be noted: {error}");
+    /// Whether the audit log has taken all that there was to note.
+    fn is_noted(&mut self, shared: &Shared, now: Wall) -> bool {
+        let noted = self.notes.write(&shared.settings.audit, now, |_| ());
+        noted
+            .inspect_err(|error| tracing::warn!("{error}: no recording is deleted until that is mended"))
+            .is_ok()
+    }
+
+    fn delete(&mut self, shared: &Shared, index: &mut Index, now: Wall) {
+        let Some(retention) = shared.retention() else {
+            return;
+        };
+        let mut is_said = false;
+        loop {
+            let (deleted, failed) = delete_old(index, &retention, now);
+            if !deleted.is_empty() {
+                tracing::info!("recordings deleted because of their age: {}", deleted.len());
+            }
+            for id in &deleted {
+                self.notes.add(Line::of_server(Act::Aged, *id, "gone"));
+            }
+            for (_, error) in failed.iter().take(NAMED_MAX).filter(|_| !is_said) {
+                tracing::warn!("an old recording can't be deleted: {error}");
+            }
+            is_said = true;
+            if deleted.len() < RECORDINGS_DELETED_AT_ONCE || !self.is_noted(shared, now) {
+                return;
+            }
+        }
     }
 }
 

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::Shared;
-use super::jobs::{Ending, Job, Kept, News, Piece, Start};
+use super::jobs::{Ending, Job, News, Piece, Start};
+use super::notes::{Notes, kept};
 use crate::base::id::Id;
 use crate::base::time::{Now, Wall};
 use crate::call::recording::{Fault, Report};
 use crate::records::archive;
 use crate::records::folder;
-use crate::records::recordings::Error;
 use crate::records::recordings::pen::{self, Finished, GoneOn, Pen};
+use crate::records::recordings::{Error, Place};
 
 /// How often all is synced, and what failed is tried again.
 const TURN: Duration = Duration::from_secs(1);
@@ -22,9 +23,11 @@ const TURN: Duration = Duration::from_secs(1);
 pub(super) struct Scribe {
     shared: Arc<Shared>,
     news: Sender<News>,
-    /// To the keeper, which ends with it.
-    kept: Sender<Kept>,
     sheets: HashMap<Id, Sheet>,
+    /// Ends that the audit log is to have.
+    notes: Notes,
+    /// It has refused, and it isn't known that it takes any again.
+    is_refused: bool,
 }
 
 /// A recording that has files, or is to have them.
@@ -57,12 +60,13 @@ enum Far {
 }
 
 impl Scribe {
-    pub(super) fn new(shared: Arc<Shared>, news: Sender<News>, kept: Sender<Kept>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, news: Sender<News>) -> Self {
         Self {
             shared,
             news,
-            kept,
             sheets: HashMap::new(),
+            notes: Notes::default(),
+            is_refused: false,
         }
     }
 
@@ -72,7 +76,13 @@ impl Scribe {
         let mut turned = Instant::now();
         loop {
             let goes_on = match jobs.recv_timeout(TURN.saturating_sub(turned.elapsed())) {
-                Ok(job) => self.take(job),
+                Ok(job) => {
+                    let goes_on = self.take(job);
+                    if jobs.is_empty() {
+                        self.rest();
+                    }
+                    goes_on
+                }
                 Err(RecvTimeoutError::Timeout) => true,
                 Err(RecvTimeoutError::Disconnected) => false,
             };
@@ -153,6 +163,8 @@ impl Scribe {
         for id in stuck {
             self.try_again(id);
         }
+        self.note();
+        self.shared.settings.audit.try_again();
         let pens = self
             .sheets
             .values_mut()
@@ -220,29 +232,44 @@ impl Scribe {
         }
         let far = outcome?;
         sheet.is_stuck = false;
-        if let Far::Over(ended) = far {
-            let call = sheet.begin.call;
-            self.close(id);
-            self.finished(id, call, &ended);
+        match far {
+            Far::Open => {}
+            Far::Over(finished) => self.finished(id, &finished),
         }
         Ok(())
     }
 
-    /// A recording is whole.
-    fn finished(&self, recording: Id, call: Id, finished: &Finished) {
-        self.shared
-            .settings
-            .archive
-            .tell(archive::News::Finished(recording));
-        let end = finished.sha256;
-        let kept = Kept {
-            recording,
-            call,
-            end,
-            how: "whole",
+    /// It is whole, and open until the audit log has its end.
+    fn finished(&mut self, id: Id, finished: &Finished) {
+        let Some(sheet) = self.take_sheet(id) else {
+            return;
         };
-        if self.kept.try_send(kept).is_err() {
-            tracing::warn!("it can't be noted in the audit log how the recording {recording} ended: {end}");
+        self.shared.settings.archive.tell(archive::News::Finished(id));
+        if self.notes.has_room(1) {
+            self.notes
+                .add(kept(id, Some(sheet.begin.call), finished.sha256, "whole"));
+        } else {
+            // The keeper finds that it isn't noted.
+            self.shared.status.open().remove(&id);
+        }
+    }
+
+    fn note(&mut self) {
+        let shared = &self.shared;
+        let now = shared.now().wall;
+        // While it refuses, its health says so.
+        let noted = self.notes.write(&shared.settings.audit, now, |line| {
+            if let Some(recording) = &line.recording {
+                shared.status.open().remove(recording);
+            }
+        });
+        self.is_refused = noted.is_err();
+    }
+
+    /// No job waits: what became whole is noted.
+    pub(super) fn rest(&mut self) {
+        if !self.is_refused {
+            self.note();
         }
     }
 
@@ -263,35 +290,45 @@ impl Scribe {
             }
             return;
         }
-        let Some(sheet) = self.close(id) else {
+        let Some(sheet) = self.sheets.get_mut(&id) else {
             return;
         };
-        let (recording, why) = (id, fault_of(error));
-        let report = match sheet.stage {
+        let (recording, why, shard) = (id, fault_of(error), sheet.shard);
+        let report = match &sheet.stage {
             Stage::Begins => Report::Lost { recording, why },
-            Stage::GoesOn => Report::Gap { recording, why },
-            Stage::Open(mut pen) => {
-                // What it has stays whole.
-                let (until, now) = (pen.samples(), self.shared.now());
-                match pen.end(until, now.wall) {
-                    Ok(finished) => self.finished(id, sheet.begin.call, &finished),
-                    Err(error) => self.trouble(&error),
-                }
-                Report::Gap { recording, why }
-            }
+            Stage::GoesOn | Stage::Open(_) => Report::Gap { recording, why },
         };
-        self.shared.report(sheet.shard, report);
+        let ended = match &mut sheet.stage {
+            Stage::Begins | Stage::GoesOn => None,
+            // What it has stays whole.
+            Stage::Open(pen) => Some(pen.end(pen.samples(), self.shared.now().wall)),
+        };
+        match ended {
+            Some(Ok(finished)) => self.finished(id, &finished),
+            Some(Err(error)) => {
+                self.trouble(&error);
+                self.close(id);
+            }
+            None => drop(self.close(id)),
+        }
+        self.shared.report(shard, report);
         // The ear may be gone, when the server stops.
         let _ = self.news.send(News::Over(id));
     }
 
     /// Nothing more is done for it.
     fn close(&mut self, id: Id) -> Option<Sheet> {
+        let sheet = self.take_sheet(id)?;
+        self.shared.status.open().remove(&id);
+        Some(sheet)
+    }
+
+    /// Nothing more is written of it.
+    fn take_sheet(&mut self, id: Id) -> Option<Sheet> {
         let mut sheet = self.sheets.remove(&id)?;
         for piece in sheet.held.drain(..) {
             self.shared.status.waited(piece.weight());
         }
-        self.shared.status.open().remove(&id);
         Some(sheet)
     }
 
@@ -328,6 +365,15 @@ impl Sheet {
                 // However long it takes to find its files: what is heard meanwhile is kept.
                 let now = self.heard_from;
                 let keys = shared.settings.sealing.keys();
+                let id = self.begin.recording;
+                if let Some(end) = shared.settings.audit.end_of(id)? {
+                    // It was whole once: nothing is added to it, and nothing taken away.
+                    let place = Place::of(&config.dir, id, self.begin.began);
+                    if let Some(finished) = Pen::end_left(&place, keys, Some(end))? {
+                        let _ = news.send(News::Over(id));
+                        return Ok(Far::Over(finished));
+                    }
+                }
                 match Pen::go_on(&config.dir, &self.begin, keys, now.wall)? {
                     GoneOn::Goes {
                         pen,
@@ -337,7 +383,7 @@ impl Sheet {
                     } => {
                         let (audio, rate_hz) = pen.kind();
                         let goes = News::Goes {
-                            recording: self.begin.recording,
+                            recording: id,
                             at: now.at,
                             from,
                             audio,
@@ -350,7 +396,7 @@ impl Sheet {
                         Some(pen)
                     }
                     GoneOn::Ended(finished) => {
-                        let _ = news.send(News::Over(self.begin.recording));
+                        let _ = news.send(News::Over(id));
                         return Ok(Far::Over(finished));
                     }
                 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::id::Id;
+use crate::base::limits::RECORDING_ORDERS_MAX;
 use crate::call::recording::{Fault, Report};
 
 /// What there is to count of recordings.
@@ -37,6 +38,8 @@ pub(super) struct Status {
     /// Recordings that have files, or should.
     open: Mutex<HashSet<Id>>,
     trouble: Mutex<Option<(Fault, String)>>,
+    /// Recordings of a process before that are too short to be kept.
+    unwanted: Mutex<HashSet<Id>>,
 }
 
 impl Status {
@@ -92,6 +95,18 @@ impl Status {
     /// The recordings that are being written.
     pub(super) fn open(&self) -> MutexGuard<'_, HashSet<Id>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing of it is kept, if a process before has left something.
+    pub(super) fn unwant(&self, recording: Id) {
+        let mut unwanted = self.unwanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if unwanted.len() < RECORDING_ORDERS_MAX {
+            unwanted.insert(recording);
+        }
+    }
+
+    pub(super) fn take_unwanted(&self) -> HashSet<Id> {
+        std::mem::take(&mut *self.unwanted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn said(&self) -> MutexGuard<'_, Option<(Fault, String)>> {

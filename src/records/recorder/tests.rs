@@ -1,3 +1,7 @@
+mod disk;
+mod known;
+mod noted;
+mod opening;
 mod sealing;
 
 use std::path::{Path, PathBuf};
@@ -7,14 +11,14 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use tempfile::TempDir;
 
-use super::jobs::{Job, Kept};
-use super::keeper::Ends;
+use super::jobs::Job;
+use super::keeper::Keeper;
 use super::*;
 use crate::base::id::Id;
 use crate::base::time::{Instant, Wall};
 use crate::call::recording::{Begin, Sound};
 use crate::records::archive;
-use crate::records::audit::Audit;
+use crate::records::audit::{self, Verdict as Noted};
 use crate::records::recordings::Place;
 use crate::records::recordings::chain::{Cipher, Mark, What};
 use crate::records::recordings::index::{Index, State};
@@ -27,10 +31,6 @@ use crate::rtp::recording::dump;
 use crate::rtp::tap::{Channel, Heard, Producer, Tap, Taps as _, ring};
 use crate::rtp::wav;
 
-mod disk;
-mod known;
-mod opening;
-
 const ROUND: Duration = Duration::from_millis(20);
 const PACKET: usize = 160;
 
@@ -42,36 +42,13 @@ fn id(number: u128) -> Id {
     Id::from_bits(number)
 }
 
-fn config(dir: &Path) -> Config {
-    Config {
-        dir: dir.to_owned(),
-        keep_days: 30,
-        at_least_days: 0,
-        keys: None,
-        key: None,
-    }
-}
-
-/// What knows of the recordings in a folder; its audit log lies in there too.
-fn archive(dir: &Path) -> Arc<Archive> {
-    let settings = archive::Settings {
-        config: config(dir),
-        keys: Keys::default(),
-        cdr_dir: dir.join("cdr"),
-        link_secret: dir.join("links.key"),
-        audit: Audit::open(&dir.join("audit"), "one").expect("a folder"),
-    };
-    Arc::new(Archive::new(settings))
-}
-
 /// A recorder whose threads are this one, with a clock that is set by hand.
 struct Stage {
     shared: Arc<Shared>,
     ear: Ear,
     scribe: Scribe,
     jobs: Receiver<Job>,
-    kept: Receiver<Kept>,
-    orders: Sender<Ordered>,
+    orders: Orders,
     ring: Producer,
     clock: Arc<AtomicU64>,
     told: Arc<Mutex<Vec<Report>>>,
@@ -91,12 +68,14 @@ impl Stage {
     fn with(dir: &Path, ms: u64, sealing: Sealing) -> Self {
         let clock = Arc::new(AtomicU64::new(ms));
         let told = Arc::new(Mutex::new(Vec::new()));
+        let audit = audit(dir);
         let shared = Arc::new(Shared {
             settings: Settings {
                 config: config(dir),
-                archive: archive(dir),
                 node: "one".into(),
                 sealing,
+                archive: archive(dir, &audit),
+                audit,
                 clock: Box::new({
                     let clock = clock.clone();
                     move || now(clock.load(Ordering::Relaxed))
@@ -108,16 +87,15 @@ impl Stage {
             },
             status: Status::default(),
             leaves: AtomicBool::new(false),
+            terms: OnceLock::from(Box::new(Vec::new) as KeepingOf),
         });
-        let (orders, inbox) = crossbeam_channel::unbounded();
+        let (orders, inbox) = orders::orders(RECORDING_ORDERS_MAX);
         let (sender, jobs) = crossbeam_channel::unbounded();
         let (news, tidings) = crossbeam_channel::unbounded();
-        let (ends, kept) = crossbeam_channel::unbounded();
         let (producer, consumer) = ring(1 << 20);
         Self {
-            kept,
             ear: Ear::new(shared.clone(), vec![consumer], inbox, sender, tidings),
-            scribe: Scribe::new(shared.clone(), news, ends),
+            scribe: Scribe::new(shared.clone(), news),
             shared,
             jobs,
             orders,
@@ -136,7 +114,9 @@ impl Stage {
 
     fn order(&self, order: Order) {
         let (shard, now) = (0, self.now());
-        let _ = self.orders.send(Ordered { shard, now, order });
+        self.orders
+            .give(Ordered { shard, now, order })
+            .expect("there is room");
     }
 
     fn begin(&self, number: u128, sounds: Sound) -> Box<Begin> {
@@ -167,6 +147,7 @@ impl Stage {
         while let Ok(job) = self.jobs.try_recv() {
             self.scribe.take(job);
         }
+        self.scribe.rest();
     }
 
     /// So much time goes by.
@@ -215,6 +196,39 @@ impl Stage {
 
     fn place(&self, number: u128) -> Place {
         Place::of(&self.shared.settings.config.dir, id(number), noon())
+    }
+}
+
+fn config(dir: &Path) -> Config {
+    Config {
+        dir: dir.to_owned(),
+        keep_days: 30,
+        at_least_days: 0,
+        keys: None,
+        key: None,
+        audit_dir: dir.join("audit"),
+        audit_keep_days: None,
+    }
+}
+
+/// What knows of the recordings in a folder.
+fn archive(dir: &Path, audit: &Arc<Audit>) -> Arc<Archive> {
+    Arc::new(Archive::new(archive::Settings {
+        config: config(dir),
+        keys: Keys::default(),
+        cdr_dir: dir.join("cdr"),
+        link_secret: dir.join("links.key"),
+        audit: audit.clone(),
+    }))
+}
+
+/// The log beside the recordings. A child that another test starts just now has a copy of its lock, until it is another program.
+fn audit(dir: &Path) -> Arc<Audit> {
+    loop {
+        match Audit::open(&dir.join("audit"), "one") {
+            Err(audit::Error::Taken(_)) => std::thread::yield_now(),
+            opened => return Arc::new(opened.expect("a log")),
+        }
     }
 }
 
@@ -345,7 +359,6 @@ fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was
     stage.run(Duration::from_millis(2_500));
     let (now, place) = (stage.now(), stage.place(1));
     let Stage {
-        shared,
         ear,
         mut scribe,
         jobs,
@@ -354,7 +367,7 @@ fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was
     ear.leave(now);
     let gone = jobs.try_iter().map(|job| scribe.take(job)).last();
     assert_eq!(gone, Some(false));
-    drop((scribe, shared));
+    drop(scribe);
     let found = verify(&place, &Keys::default(), None).expect("it can be read");
     assert!(
         matches!(found, Verdict::Unfinished { samples: 20_000, .. }),
@@ -378,7 +391,8 @@ fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
     let mut stage = Stage::at(dir.path(), 60_000);
     stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
     stage.run(seconds(2));
-    keeper::look(&stage.shared, &mut Ends::default(), stage.now().wall);
+    let mut keeper = Keeper::default();
+    keeper.look(&stage.shared, stage.now().wall);
     assert_eq!(is_whole(&stage.place(1)), Some(1));
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     let states: Vec<State> = [1, 2]
@@ -386,11 +400,7 @@ fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
         .into();
     assert_eq!(states, [State::Whole, State::Running]);
     // A month later.
-    keeper::look(
-        &stage.shared,
-        &mut Ends::default(),
-        noon().plus(seconds(31 * 86_400)),
-    );
+    keeper.look(&stage.shared, noon().plus(seconds(31 * 86_400)));
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     assert!(index.get(id(1)).is_none() && index.get(id(2)).is_some());
 }
@@ -485,12 +495,13 @@ fn a_recorder_with_its_threads_stops_with_everything_written() {
     let dir = folder();
     let (mut producer, consumer) = ring(1 << 20);
     let clock = std::time::Instant::now();
-    let archive = archive(dir.path());
+    let audit = audit(dir.path());
     let settings = Settings {
         config: config(dir.path()),
-        archive: archive.clone(),
+        archive: archive(dir.path(), &audit),
         node: "one".into(),
         sealing: Sealing::default(),
+        audit,
         clock: Box::new(move || now(clock.elapsed().as_millis() as u64)),
         tell: Box::new(|_, _| ()),
     };

@@ -393,6 +393,11 @@ impl Index {
         (taken, None)
     }
 
+    /// Those that began at this time or later, the earliest first.
+    pub fn since(&self, since: Wall) -> impl Iterator<Item = &Entry> {
+        self.all().filter(move |entry| entry.began >= since)
+    }
+
     /// Those among which the filter chooses, the latest first.
     fn before<'a>(
         &'a self,

@@ -32,6 +32,9 @@ use std::path::{Path, PathBuf};
 pub use lines::is_busy;
 pub use place::Place;
 
+use super::audit;
+use crate::base::form::forms;
+
 /// Why a recording can't be written, or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -65,6 +68,17 @@ pub enum Error {
     /// A later version of the program wrote it.
     #[error("the recording {} has form {}, this program reads up to form {}: use the newer umbra that wrote it", .0.display(), .1, .2)]
     Newer(PathBuf, u32, u32),
+}
+
+impl From<audit::Error> for Error {
+    fn from(error: audit::Error) -> Self {
+        match error {
+            audit::Error::Full(dir) => Self::Full(dir),
+            audit::Error::Disk(dir, error) => Self::Disk(dir, error),
+            audit::Error::Taken(dir) => Self::Busy(dir),
+            audit::Error::Newer(file, form) => Self::Newer(file, form, forms().audit.into()),
+        }
+    }
 }
 
 impl Error {

@@ -59,8 +59,9 @@ impl Written {
         let dir = server.data().join("recordings");
         let scan = || Index::scan(&dir).expect("it can be read").0;
         let entries = |index: &Index| -> Vec<Entry> {
-            let all = index.page(&Default::default(), None, calls + 1);
-            all.into_iter().cloned().collect()
+            let all = Default::default();
+            let page = index.page(&all, None, calls + 1).into_iter();
+            page.cloned().collect()
         };
         until("the recordings are whole", || {
             let all = entries(&scan());

@@ -16,7 +16,7 @@ use umbra::masking::listing::BindingFilter;
 use umbra::masking::menu::{Choice, Menu};
 use umbra::masking::quarantine::{Grip, Quarantine};
 use umbra::masking::question::{QuestionChange, Said};
-use umbra::masking::recording::{Since, WishChange};
+use umbra::masking::recording::{KeepingChange, Since, WishChange};
 use umbra::masking::request::{
     BindRequest, DryRun, GroupRequest, OnConflict, PoolChange, Refused, Unbind, UpdateRequest, Wanted, Write,
     XChoice,
@@ -125,6 +125,7 @@ impl World {
             expiry_max: None,
             language: None,
             recording,
+            kept: KeepingChange::default(),
         }));
     }
 

@@ -27,9 +27,6 @@ fn the_archive_knows_a_recording_from_its_beginning_to_its_end_and_its_end_is_no
     stage.order(Order::Drop(id(2)));
     stage.run(ROUND);
     assert_eq!(states(), [State::Whole]);
-    let mut ends = Ends::default();
-    stage.kept.try_iter().for_each(|kept| ends.take(kept));
-    ends.note(&stage.shared);
     let Ok(Verdict::Whole { sha256, .. }) = verify(&stage.place(1), &Keys::default(), None) else {
         panic!("it is whole");
     };
@@ -38,31 +35,4 @@ fn the_archive_knows_a_recording_from_its_beginning_to_its_end_and_its_end_is_no
         Some(sha256)
     );
     assert_eq!(archive.audit().end_of(id(2)).expect("it can be read"), None);
-}
-
-#[test]
-fn what_became_whole_as_the_server_was_killed_is_noted_by_the_next_one() {
-    let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
-    stage.speaks(1);
-    stage.run(seconds(2));
-    let asked = stage
-        .shared
-        .settings
-        .archive
-        .list(Who::Control, stage.now().wall, Default::default());
-    assert!(asked.is_err(), "nobody has looked through it, which is noted too");
-    stage.order(Order::End(id(1), stage.now().at));
-    stage.run(ROUND);
-    let place = stage.place(1);
-    drop(stage);
-    let stage = Stage::at(dir.path(), 60_000);
-    let audit = stage.shared.settings.archive.audit();
-    assert_eq!(audit.end_of(id(1)).expect("it can be read"), None);
-    keeper::look(&stage.shared, &mut Ends::of(audit), stage.now().wall);
-    let Ok(Verdict::Whole { sha256, .. }) = verify(&place, &Keys::default(), None) else {
-        panic!("it is whole");
-    };
-    assert_eq!(audit.end_of(id(1)).expect("it can be read"), Some(sha256));
 }

@@ -100,6 +100,18 @@ impl Pen {
         clear(&self.place, Clear::All).map(drop)
     }
 
+    /// Nothing is kept of a recording that a killed server left: its files go, unless it is whole.
+    ///
+    /// # Errors
+    /// The disk refuses, or somebody writes it.
+    pub fn discard_left(place: &Place) -> Result<(), Error> {
+        match taken(place)? {
+            Some((found, _)) if found.phase == Phase::Whole => Ok(()),
+            // It is locked until its files are gone.
+            _left @ (Some(_) | None) => clear(place, Clear::All).map(drop),
+        }
+    }
+
     /// Ends a recording that a killed server left, and that nobody goes on with: at its last whole block, with a mark.
     /// `None` if there was nothing in it: then its files are gone. `expected` are the digits that its call's record has of its
     /// end, if it has them: then it was whole once, and nothing may be missing now.

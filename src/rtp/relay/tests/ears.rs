@@ -114,6 +114,39 @@ fn a_leg_that_is_alone_is_heard_while_somebody_listens() {
 }
 
 #[test]
+fn events_are_told_above_and_not_relayed_while_somebody_is_between_the_legs() {
+    let mut bench = Bench::new();
+    bench.relay.listen(A, Listening::Between);
+    assert!(
+        bench.raw(A, a(), &rtp(&audio(SSRC_A, 1))).is_some(),
+        "audio is relayed"
+    );
+    for (seq, is_end) in [(2, false), (3, true), (4, true)] {
+        assert!(
+            bench
+                .raw(A, a(), &event(seq, 5, is_end, 160 * (seq - 1)))
+                .is_none()
+        );
+    }
+    let told = bench.keyed();
+    assert!(
+        matches!(told[..], [Keyed::Across(digit)] if digit.key.letter() == b'5'),
+        "one key, when it is let go: {told:?}"
+    );
+    // Nothing looks lost to B, nor like a stray to us.
+    let before = bench.raw(A, a(), &rtp(&audio(SSRC_A, 5))).expect("audio goes on");
+    let after = bench.raw(A, a(), &rtp(&audio(SSRC_A, 6))).expect("and on");
+    assert_eq!(after.header.seq, before.header.seq + 1);
+    let counts = bench.counts(A);
+    assert_eq!((counts.packets_in, counts.foreign), (6, 0));
+    bench.relay.listen(A, Listening::No);
+    assert!(
+        bench.raw(A, a(), &event(7, 6, false, 160)).is_some(),
+        "events are relayed again"
+    );
+}
+
+#[test]
 fn what_is_heard_of_a_joined_leg_is_relayed_all_the_same() {
     let mut bench = Bench::new();
     bench.relay.listen(A, Listening::Yes);
