@@ -117,7 +117,10 @@ fn a_leg_that_is_alone_is_heard_while_somebody_listens() {
 fn events_are_told_above_and_not_relayed_while_somebody_is_between_the_legs() {
     let mut bench = Bench::new();
     bench.relay.listen(A, Listening::Between);
-    assert!(bench.raw(A, a(), &rtp(&audio(SSRC_A, 1))).is_some(), "audio is relayed");
+    assert!(
+        bench.raw(A, a(), &rtp(&audio(SSRC_A, 1))).is_some(),
+        "audio is relayed"
+    );
     for (seq, is_end) in [(2, false), (3, true), (4, true)] {
         assert!(
             bench
@@ -136,11 +139,6 @@ fn events_are_told_above_and_not_relayed_while_somebody_is_between_the_legs() {
     assert_eq!(after.header.seq, before.header.seq + 1);
     let counts = bench.counts(A);
     assert_eq!((counts.packets_in, counts.foreign), (6, 0));
-    bench.relay.listen(A, Listening::No);
-    assert!(
-        bench.raw(A, a(), &event(7, 6, false, 160)).is_some(),
-        "events are relayed again"
-    );
 }
 
 #[test]
