@@ -5,11 +5,11 @@
 //! SIP threads ── orders ───┴─ ear ── pieces of a second ── scribe ── files
 //! ```
 //!
-//! * The [`ear`] takes orders and packets every 20 ms and lays packets where they belong.
-//! * The [`scribe`] writes what comes of that, syncs it once a second, and tries again what the disk refused. What waits for
+//! * The `ear` takes orders and packets every 20 ms and lays packets where they belong.
+//! * The `scribe` writes what comes of that, syncs it once a second, and tries again what the disk refused. What waits for
 //!   it has a limit in bytes ([`RECORDING_WAITING_BYTES_MAX`](crate::base::limits::RECORDING_WAITING_BYTES_MAX)); what comes
 //!   beyond is left out, marked in the recording, and reported.
-//! * The [`keeper`] ends recordings that a killed server left and nobody goes on with, and deletes old ones.
+//! * The `keeper` ends recordings that a killed server left and nobody goes on with, and deletes old ones.
 //!
 //! Whoever gives an order never waits. A recording that isn't over when the recorder stops stays as it is on disk, for the
 //! process that comes next.
