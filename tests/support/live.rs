@@ -601,19 +601,20 @@ impl Stage for Live {
         }
         let status: Value = serde_json::from_str(&self.done("status --json")).expect("JSON");
         let calls = status["calls"].as_u64().expect("a count of calls");
-        (calls > 0).then(|| format!("{calls} calls"))
+        if calls > 0 {
+            return Some(format!("{calls} calls"));
+        }
+        // The recorder may have its last second to write, and to rename what is whole.
+        self.setup.recordings.as_ref()?;
+        let cdrs = self.cdrs();
+        recordings::amiss(&self.folder().join("data/recordings"), &cdrs)
     }
 
     fn faults(&mut self) -> Vec<String> {
-        let recordings = self.setup.recordings.is_some().then(|| {
-            let cdrs = self.cdrs();
-            recordings::amiss(&self.folder().join("data/recordings"), &cdrs)
-        });
         let printed = self.printed();
         let bad = |line: &&str| line.contains("panicked") || line.contains(" ERROR ");
         let printed = printed.lines().filter(bad).map(str::to_owned);
-        let recordings = recordings.into_iter().flatten();
-        printed.chain(self.capture.faults()).chain(recordings).collect()
+        printed.chain(self.capture.faults()).collect()
     }
 }
 

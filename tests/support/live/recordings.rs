@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use umbra::call::recording::Control;
@@ -16,9 +14,6 @@ use umbra::records::recordings::verify::{Verdict, verify};
 #[path = "../desk.rs"]
 #[allow(clippy::duplicate_mod)] // a test binary may have a storm too
 mod desk;
-
-/// How long the recorder may take to write its last second, and to rename what is whole.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Pauses the recording of a call, or goes on with it. The word for it if that can't be.
 pub fn control(socket: &Path, call: &Value, control: Control) -> Option<String> {
@@ -44,41 +39,32 @@ pub fn control(socket: &Path, call: &Value, control: Control) -> Option<String> 
 
 /// What is wrong with the recordings of a server whose calls are over, by their records: there is one, whole and as it was
 /// written, for each record that names one, and none for any other; and gaps are marked where a record tells of them.
-pub fn amiss(dir: &Path, cdrs: &[Value]) -> Vec<String> {
-    let since = Instant::now();
-    loop {
-        let amiss = look(dir, cdrs);
-        if amiss.is_empty() || since.elapsed() > PATIENCE {
-            return amiss;
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn look(dir: &Path, cdrs: &[Value]) -> Vec<String> {
+pub fn amiss(dir: &Path, cdrs: &[Value]) -> Option<String> {
     let mut found: BTreeMap<String, Verdict> = BTreeMap::new();
     let (index, _) = Index::scan(dir).expect("the folder can be read");
     for entry in index.page(&Default::default(), None, 1_000) {
         match verify(&entry.place(), &Keys::default(), None) {
             Ok(verdict) => drop(found.insert(entry.recording.to_string(), verdict)),
-            Err(fault) => return vec![format!("recording {}: {fault}", entry.recording)],
+            // It was renamed meanwhile, or dropped.
+            Err(fault) => return Some(format!("recording {}: {fault}", entry.recording)),
         }
     }
-    let mut amiss = Vec::new();
     for cdr in cdrs {
         let said = &cdr["recording"];
         let verdict = said["id"].as_str().and_then(|id| found.remove(id));
         let fits = match (said["state"].as_str(), &verdict) {
-            (Some("none"), None) => true,
-            (Some("kept"), Some(Verdict::Whole { .. })) => true,
+            (Some("none"), None) | (Some("kept"), Some(Verdict::Whole { .. })) => true,
             (Some("gaps"), Some(Verdict::Whole { gaps, .. })) => *gaps > 0,
+            // Nobody went on with this call: the keeper ends its recording a minute after the start.
+            (Some("gaps"), Some(Verdict::Unfinished { .. } | Verdict::Torn { .. })) => {
+                said["reason"] == "restart" && cdr["answered_at"].is_null()
+            }
             (_, _) => false,
         };
         if !fits {
-            amiss.push(format!("a record says {said} of a recording that is {verdict:?}"));
+            return Some(format!("a record says {said} of a recording that is {verdict:?}"));
         }
     }
-    let nobodys = found.into_iter();
-    amiss.extend(nobodys.map(|(id, verdict)| format!("no record names the recording {id}: {verdict:?}")));
-    amiss
+    let nobodys = found.into_iter().next();
+    nobodys.map(|(id, verdict)| format!("no record names the recording {id}: {verdict:?}"))
 }
