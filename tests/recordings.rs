@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use umbra::base::time::Wall;
+use umbra::records::audit::{Audit, Verdict as Noted};
 use umbra::records::recordings::index::{Entry, Index, State};
 use umbra::records::recordings::read::Reader;
 use umbra::records::recordings::seal::Keys;
@@ -171,6 +172,29 @@ fn gaps(verdict: &Verdict) -> u64 {
     }
 }
 
+/// Waits until the audit log, which is whole, has the end that a recording has.
+fn is_noted(server: &Server, recorded: &Recorded) {
+    let Verdict::Whole { sha256, .. } = &recorded.verdict else {
+        panic!("{:?}", recorded.verdict);
+    };
+    let audit = server.data().join("audit");
+    let id = recorded.entry.recording;
+    let (act, end) = (
+        format!("\"act\":\"kept\",\"recording\":\"{id}\""),
+        sha256.to_string(),
+    );
+    until("its end is noted", || {
+        let files = fs::read_dir(&audit).expect("the audit log's folder");
+        let paths = files.map(|file| file.expect("a file").path());
+        let logs = paths.filter(|path| path.extension().is_some_and(|end| end == "jsonl"));
+        let texts: Vec<String> = logs.map(|log| fs::read_to_string(log).expect("text")).collect();
+        let mut lines = texts.iter().flat_map(|text| text.lines());
+        lines.any(|line| line.contains(&act) && line.contains(&end))
+    });
+    let noted = Audit::verify(&audit, None).expect("it can be read");
+    assert!(matches!(noted, Noted::Whole { .. }), "{noted}");
+}
+
 /// Waits until a call has been talking for so long.
 fn talks_for(talk: &Talk, time: Duration) {
     let [a, _] = talk.began();
@@ -196,6 +220,7 @@ fn each_side_is_in_its_channel_at_the_time_at_which_it_was_heard() {
     );
     assert_eq!(record["call_id"], recorded.call());
     gaps(&recorded.verdict);
+    is_noted(&server, &recorded);
     let length = recorded.channels[0].len();
     assert!(length >= 6 * RATE, "{length} samples");
     for channel in [0, 1] {
@@ -247,6 +272,7 @@ fn a_killed_server_goes_on_with_its_recordings_in_the_same_files() {
     );
     for (recorded, began) in all(&server, CALLS as usize).iter().zip(began) {
         assert!(gaps(&recorded.verdict) >= 1, "the gap is marked");
+        is_noted(&server, recorded);
         let of_call = |record: &&Value| record["call_id"] == recorded.call();
         let record = records.iter().find(of_call).expect("its record");
         assert_eq!(record["recording"]["state"], "gaps", "{record}");

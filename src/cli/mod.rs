@@ -5,6 +5,7 @@
 //! In tables real numbers are masked (`138****0001`); `--full` shows them, and `--json` always does.
 
 mod account;
+mod audit;
 mod backup;
 mod ban;
 mod binding;
@@ -65,8 +66,9 @@ Exit codes: 0 done, 1 refused or not found (the reason on standard error), 2 wro
 static VERSION_AND_FORMS: LazyLock<String> = LazyLock::new(|| {
     let (version, forms) = (env!("CARGO_PKG_VERSION"), forms());
     format!(
-        "{version}\nforms that it writes, and the newest that it reads: bindings {}, journal {}, calls in progress {}, recordings {}",
-        forms.store, forms.journal, forms.calls, forms.recordings
+        "{version}\nforms that it writes, and the newest that it reads: bindings {}, journal {}, calls in progress {}, recordings {}, \
+         audit log {}",
+        forms.store, forms.journal, forms.calls, forms.recordings, forms.audit
     )
 });
 
@@ -83,7 +85,7 @@ static VERSION_AND_FORMS: LazyLock<String> = LazyLock::new(|| {
     infer_long_args = false
 )]
 struct Cli {
-    /// The running server's control socket (serve, check, demo, man and completions ask none)
+    /// The running server's control socket (serve, check, demo, audit, man and completions ask none)
     #[arg(long, global = true, env = "UMBRA_CONTROL", value_name = "PATH", default_value = CONTROL)]
     control: PathBuf,
     #[command(subcommand)]
@@ -146,6 +148,9 @@ enum Command {
     Trace(call::Trace),
     /// List call records
     Cdr(cdr::Cdr),
+    /// The audit log of recordings
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Sources that are kept out for what they send
     #[command(subcommand)]
     Ban(ban::Ban),
@@ -213,6 +218,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Hangup(hangup) => hangup.run(&control()?, out),
         Command::Trace(trace) => trace.run(&control()?, out),
         Command::Cdr(cdr) => cdr.run(&control()?, out),
+        Command::Audit(audit) => audit.run(out),
         Command::Ban(ban) => ban.run(&control()?, out),
         Command::Prompt(prompt) => prompt.run(&control()?, out),
         Command::Trunk(trunk) => trunk.run(&control()?, out),
@@ -348,6 +354,8 @@ mod tests {
             "umbra hangup 01J",
             "umbra trace 01J",
             "umbra cdr --follow --x 17000000001 --since 1h",
+            "umbra audit verify data/audit --sha256 0101010101010101010101010101010101010101010101010101010101010101",
+            "umbra account set shop --recordings-keep-days 90 --recordings-at-least-days conf",
             "umbra trunk list",
             "umbra trunk status carrier",
             "umbra trunk block carrier 192.0.2.1:5060",

@@ -53,7 +53,8 @@ enum Stage {
 /// How far a recording has come.
 enum Far {
     Open,
-    Over(Finished),
+    /// Whole; or erased meanwhile.
+    Over(Option<Finished>),
 }
 
 impl Scribe {
@@ -214,7 +215,8 @@ impl Scribe {
         sheet.is_stuck = false;
         match far {
             Far::Open => {}
-            Far::Over(finished) => self.finished(id, &finished),
+            Far::Over(Some(finished)) => self.finished(id, &finished),
+            Far::Over(None) => drop(self.close(id)),
         }
         Ok(())
     }
@@ -334,10 +336,12 @@ impl Sheet {
                 if let Some(end) = shared.settings.audit.end_of(id)? {
                     // It was whole once: nothing is added to it, and nothing taken away.
                     let place = Place::of(&config.dir, id, self.begin.began);
-                    if let Some(finished) = Pen::end_left(&place, keys, Some(end))? {
-                        let _ = news.send(News::Over(id));
-                        return Ok(Far::Over(finished));
-                    }
+                    let ended = match Pen::end_left(&place, keys, Some(end)) {
+                        Err(Error::Absent(_)) => None,
+                        ended => ended?,
+                    };
+                    let _ = news.send(News::Over(id));
+                    return Ok(Far::Over(ended));
                 }
                 match Pen::go_on(&config.dir, &self.begin, keys, now.wall)? {
                     GoneOn::Goes {
@@ -362,7 +366,7 @@ impl Sheet {
                     }
                     GoneOn::Ended(finished) => {
                         let _ = news.send(News::Over(id));
-                        return Ok(Far::Over(finished));
+                        return Ok(Far::Over(Some(finished)));
                     }
                 }
             }
@@ -388,7 +392,9 @@ impl Sheet {
         }
         match self.ending {
             None => Ok(Far::Open),
-            Some(Ending { until, ended }) => pen.end(until.max(pen.samples()), ended).map(Far::Over),
+            Some(Ending { until, ended }) => pen
+                .end(until.max(pen.samples()), ended)
+                .map(|finished| Far::Over(Some(finished))),
         }
     }
 }
