@@ -131,10 +131,9 @@ impl Keeper {
                 return;
             }
             let call = entry.known.as_ref().map(|known| known.call);
-            match index.end(entry) {
-                Ok(Some((_, end))) => self.notes.add(kept(entry.recording, call, end, "noted later")),
-                // `verify` says what is wrong with it.
-                Ok(None) | Err(_) => {}
+            // Of one that has none `verify` says what is wrong with it.
+            if let Ok(Some((_, end))) = index.end(entry) {
+                self.notes.add(kept(entry.recording, call, end, "noted later"));
             }
         }
         self.seen = Some(now);
