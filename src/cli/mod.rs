@@ -5,6 +5,7 @@
 //! In tables real numbers are masked (`138****0001`); `--full` shows them, and `--json` always does.
 
 mod account;
+mod audit;
 mod backup;
 mod ban;
 mod binding;
@@ -66,8 +67,9 @@ Exit codes: 0 done, 1 refused or not found (the reason on standard error), 2 wro
 static VERSION_AND_FORMS: LazyLock<String> = LazyLock::new(|| {
     let (version, forms) = (env!("CARGO_PKG_VERSION"), forms());
     format!(
-        "{version}\nforms that it writes, and the newest that it reads: bindings {}, journal {}, calls in progress {}, recordings {}",
-        forms.store, forms.journal, forms.calls, forms.recordings
+        "{version}\nforms that it writes, and the newest that it reads: bindings {}, journal {}, calls in progress {}, recordings {}, \
+         audit log {}",
+        forms.store, forms.journal, forms.calls, forms.recordings, forms.audit
     )
 });
 
@@ -84,7 +86,7 @@ static VERSION_AND_FORMS: LazyLock<String> = LazyLock::new(|| {
     infer_long_args = false
 )]
 struct Cli {
-    /// The running server's control socket (serve, check, demo, man and completions ask none)
+    /// The running server's control socket (serve, check, demo, audit, man and completions ask none)
     #[arg(long, global = true, env = "UMBRA_CONTROL", value_name = "PATH", default_value = CONTROL)]
     control: PathBuf,
     #[command(subcommand)]
@@ -150,6 +152,9 @@ enum Command {
     /// Recordings of calls: list, hear, verify, draw, convert, erase
     #[command(subcommand)]
     Recording(recording::Recording),
+    /// The audit log of recordings
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Sources that are kept out for what they send
     #[command(subcommand)]
     Ban(ban::Ban),
@@ -218,6 +223,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Trace(trace) => trace.run(&control()?, out),
         Command::Cdr(cdr) => cdr.run(&control()?, out),
         Command::Recording(recording) => recording.run(|| Ok(control()?), out),
+        Command::Audit(audit) => audit.run(out),
         Command::Ban(ban) => ban.run(&control()?, out),
         Command::Prompt(prompt) => prompt.run(&control()?, out),
         Command::Trunk(trunk) => trunk.run(&control()?, out),
@@ -357,6 +363,8 @@ mod tests {
             "umbra recording get 01ARZ3NDEKTSV4RRFFQ69G5FAV -o call.wav --chain",
             "umbra recording verify data/recordings --keys keys --json",
             "umbra recording erase --binding 01ARZ3NDEKTSV4RRFFQ69G5FAV --yes",
+            "umbra audit verify data/audit --sha256 0101010101010101010101010101010101010101010101010101010101010101",
+            "umbra account set shop --recordings-keep-days 90 --recordings-at-least-days conf",
             "umbra trunk list",
             "umbra trunk status carrier",
             "umbra trunk block carrier 192.0.2.1:5060",

@@ -280,6 +280,10 @@ fn every_fault_of_the_main_file_names_line_text_and_cure() {
             "u.toml:2: pause_code = \"77\": write two to six keys of which the first is * or #, as \"*7\"",
         ),
         (
+            "[recordings]\naudit_keep_days = 29",
+            "u.toml:2: audit_keep_days = 29: the audit log has how each recording ended: keep it as long as recordings.keep_days, or write 0",
+        ),
+        (
             "[api.aliyun]\nlisten = \"127.0.0.1:8090\"",
             "u.toml:2: listen = \"127.0.0.1:8090\": this dialect is not available in this version; leave the key out, or write listen = \"\"",
         ),

@@ -213,6 +213,26 @@ impl Recorded {
     }
 }
 
+/// Waits until the audit log, which is whole, has the end that a recording has.
+pub fn is_noted(server: &Server, recorded: &Recorded) {
+    let Verdict::Whole { sha256, .. } = &recorded.verdict else {
+        panic!("{:?}", recorded.verdict);
+    };
+    let audit = server.data().join("audit");
+    let act = format!("\"act\":\"kept\",\"recording\":\"{}\"", recorded.entry.recording);
+    let end = sha256.to_string();
+    until("its end is noted", || {
+        let files = fs::read_dir(&audit).expect("the audit log's folder");
+        let paths = files.map(|file| file.expect("a file").path());
+        let logs = paths.filter(|path| path.extension().is_some_and(|end| end == "jsonl"));
+        let texts: Vec<String> = logs.map(|log| fs::read_to_string(log).expect("text")).collect();
+        let mut lines = texts.iter().flat_map(|text| text.lines());
+        lines.any(|line| line.contains(&act) && line.contains(&end))
+    });
+    let noted = Audit::verify(&audit, None).expect("it can be read");
+    assert!(matches!(noted, Noted::Whole { .. }), "{noted}");
+}
+
 fn entries(index: &Index) -> Vec<Entry> {
     let all = Default::default();
     let page = index.page(&all, None, 1_000).into_iter();

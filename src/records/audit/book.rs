@@ -92,8 +92,9 @@ impl Book {
             let changed = || {
                 format!(
                     "the audit log {} isn't as it was written: it is left as it is, and goes on in another file; \
-                     `umbra recording verify --audit` says more",
-                    path.display()
+                     `umbra audit verify {}` says more",
+                    path.display(),
+                    self.dir.display()
                 )
             };
             let mut lines = match Lines::open(&path) {

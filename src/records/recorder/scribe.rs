@@ -77,8 +77,8 @@ enum Far {
     Open,
     /// All is written up to its end.
     Due,
-    /// It was at its end already.
-    Over(Finished),
+    /// It was whole already; or erased meanwhile.
+    Over(Option<Finished>),
 }
 
 impl Scribe {
@@ -246,7 +246,8 @@ impl Scribe {
         match far {
             Far::Open => {}
             Far::Due => self.due += usize::from(!std::mem::replace(&mut sheet.is_due, true)),
-            Far::Over(finished) => drop(self.finished(id, &finished)),
+            Far::Over(Some(finished)) => drop(self.finished(id, &finished)),
+            Far::Over(None) => drop(self.close(id)),
         }
         Ok(())
     }
@@ -379,10 +380,12 @@ impl Sheet {
                 if let Some(end) = shared.settings.audit.end_of(id)? {
                     // It was whole once: nothing is added to it, and nothing taken away.
                     let place = Place::of(&config.dir, id, self.begin.began);
-                    if let Some(finished) = Pen::end_left(&place, keys, Some(end))? {
-                        let _ = news.send(News::Over(id));
-                        return Ok(Far::Over(finished));
-                    }
+                    let ended = match Pen::end_left(&place, keys, Some(end)) {
+                        Err(Error::Absent(_)) => None,
+                        ended => ended?,
+                    };
+                    let _ = news.send(News::Over(id));
+                    return Ok(Far::Over(ended));
                 }
                 match Pen::go_on(&config.dir, &self.begin, keys, now.wall)? {
                     GoneOn::Goes {
@@ -407,7 +410,7 @@ impl Sheet {
                     }
                     GoneOn::Ended(finished) => {
                         let _ = news.send(News::Over(id));
-                        return Ok(Far::Over(finished));
+                        return Ok(Far::Over(Some(finished)));
                     }
                 }
             }
