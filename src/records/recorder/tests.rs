@@ -340,6 +340,7 @@ fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was
     stage.run(Duration::from_millis(2_500));
     let (now, place) = (stage.now(), stage.place(1));
     let Stage {
+        shared,
         ear,
         mut scribe,
         jobs,
@@ -348,7 +349,7 @@ fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was
     ear.leave(now);
     let gone = jobs.try_iter().map(|job| scribe.take(job)).last();
     assert_eq!(gone, Some(false));
-    drop(scribe);
+    drop((scribe, shared));
     let found = verify(&place, &Keys::default(), None).expect("it can be read");
     assert!(
         matches!(found, Verdict::Unfinished { samples: 20_000, .. }),
