@@ -14,7 +14,7 @@ use serde_json::Value;
 use umbra::records::recordings::index::Index;
 use umbra::rtp::g711::Law;
 
-use recorded::{RATE, Said, all, dir, passed, record_of, talks};
+use recorded::{RATE, Said, all, dir, is_noted, passed, record_of, talks};
 use server::{A, B, Server, X};
 use talk::{Callee, Talk};
 
@@ -45,6 +45,7 @@ fn each_side_is_in_its_channel_at_the_time_at_which_it_was_heard() {
     );
     assert_eq!(record["call_id"], recorded.call());
     recorded.gaps();
+    is_noted(&server, &recorded);
     let length = recorded.channels[0].len();
     assert!(length >= 6 * RATE, "{length} samples");
     recorded.both_lie_right(&said, 1..recorded.seconds() - 1, began);
@@ -68,6 +69,7 @@ fn a_killed_server_goes_on_with_its_recordings_in_the_same_files() {
     let records = server.settled(CALLS as usize);
     for (recorded, began) in all(&dir(&server), CALLS as usize).iter().zip(began) {
         assert!(recorded.gaps() >= 1, "the gap is marked");
+        is_noted(&server, recorded);
         let record = record_of(&records, recorded);
         assert_eq!(record["recording"]["state"], "gaps", "{record}");
         assert_eq!(record["recording"]["reason"], "restart", "{record}");

@@ -1,6 +1,6 @@
 //! The archive: whoever may see recordings asks it, and nothing that is asked goes by unnoted.
 //!
-//! It joins the index of all recordings ([`shelf`]), the accounts' keys, for how long each recording is kept, the calls' records
+//! It joins the index of all recordings, the accounts' keys, for how long each recording is kept, the calls' records
 //! (which say in whose calls a number took part) and the audit log. Everything here may wait for the disk, but for
 //! [`Archive::tell`]. Whoever asks is a [`Who`]: the owner of the process sees all recordings, an account its own, and of what it
 //! doesn't see it isn't told whether it is there. An access that can't be noted is refused.

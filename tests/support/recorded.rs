@@ -1,10 +1,12 @@
 //! Recordings as a test reads them: what each side says, and where it lies in its channel.
 #![allow(dead_code)] // each test binary uses its part
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
+use umbra::records::audit::{Audit, Verdict as Noted};
 use umbra::records::recordings::index::{Entry, Index, State};
 use umbra::records::recordings::read::Reader;
 use umbra::records::recordings::seal::Keys;
