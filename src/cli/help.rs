@@ -17,7 +17,10 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["bind", "update", "unbind", "bindings", "callee", "route"],
     ),
     ("Numbers", &["number", "pool", "group", "account", "trunk"]),
-    ("Calls", &["calls", "trace", "hangup", "cdr", "recording"]),
+    (
+        "Calls",
+        &["calls", "trace", "hangup", "cdr", "recording", "audit"],
+    ),
     (
         "The server",
         &[
@@ -158,6 +161,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "umbra recording link 01ARZ3NDEKTSV4RRFFQ69G5FAV --ttl 1h",
     ),
     ("recording erase", "umbra recording erase --number 13800000001"),
+    ("audit verify", "umbra audit verify data/audit"),
     ("ban list", "umbra ban list"),
     ("ban add", "umbra ban add 198.51.100.7 --for 1h"),
     ("ban remove", "umbra ban remove 198.51.100.7"),

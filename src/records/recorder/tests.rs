@@ -69,10 +69,19 @@ impl Stage {
         Self::with(dir, ms, Sealing::default())
     }
 
+    /// The same beside another one that hasn't gone yet, and has the audit log.
+    fn beside(dir: &Path, ms: u64) -> Self {
+        Self::noting_in(dir, ms, Sealing::default(), "audit-beside")
+    }
+
     fn with(dir: &Path, ms: u64, sealing: Sealing) -> Self {
+        Self::noting_in(dir, ms, sealing, "audit")
+    }
+
+    fn noting_in(dir: &Path, ms: u64, sealing: Sealing, log: &str) -> Self {
         let clock = Arc::new(AtomicU64::new(ms));
         let told = Arc::new(Mutex::new(Vec::new()));
-        let audit = audit(dir);
+        let audit = audit(&dir.join(log));
         let is_deaf = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared {
             settings: Settings {
@@ -245,7 +254,7 @@ fn archive(dir: &Path, audit: &Arc<Audit>) -> Arc<Archive> {
 /// The log beside the recordings. A child that another test starts just now has a copy of its lock, until it is another program.
 fn audit(dir: &Path) -> Arc<Audit> {
     loop {
-        match Audit::open(&dir.join("audit"), "one") {
+        match Audit::open(dir, "one") {
             Err(audit::Error::Taken(_)) => std::thread::yield_now(),
             opened => return Arc::new(opened.expect("a log")),
         }

@@ -20,6 +20,7 @@ fn record_unnoted(stage: &mut Stage, number: u128, time: u64) {
     while let Ok(job) = stage.jobs.try_recv() {
         stage.scribe.take(job);
     }
+    stage.scribe.settle();
 }
 
 fn sha_of(place: &Place) -> Sha {

@@ -213,7 +213,7 @@ fn one_of_a_process_before_that_was_too_short_is_dropped() {
     before.order(Order::Begin(before.begin(1, Sound::Narrow)));
     before.speaks(1);
     before.run(Duration::from_millis(1_800));
-    let mut stage = Stage::at(dir.path(), 3_000);
+    let mut stage = Stage::beside(dir.path(), 3_000);
     stage.order(stage.short(1));
     stage.run(seconds(1));
     assert_eq!(files(&stage, 1).len(), 2, "somebody still writes it");
@@ -305,7 +305,7 @@ fn one_that_another_server_still_writes_waits_for_the_restart() {
     let begin = before.begin(1, Sound::Narrow);
     before.order(Order::Begin(begin.clone()));
     before.run(seconds(2));
-    let mut stage = Stage::at(dir.path(), 3_000);
+    let mut stage = Stage::beside(dir.path(), 3_000);
     stage.order(Order::GoOn(begin));
     stage.run(seconds(1));
     let (recording, why) = (id(1), Fault::Restart);
