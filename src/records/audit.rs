@@ -29,7 +29,7 @@ mod verify;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use line::{Act, Line, Who};
 pub use verify::{Change, Verdict};
@@ -79,40 +79,52 @@ pub struct Counts {
 /// does: never a SIP or RTP thread.
 pub struct Audit {
     dir: PathBuf,
-    book: Mutex<Book>,
+    node: Box<str>,
+    keep_days: Option<u32>,
+    /// `None` until the folder could be taken.
+    book: Mutex<Option<Book>>,
     /// What the disk said last, while it refuses.
     trouble: Mutex<Option<String>>,
     lines: AtomicU64,
     refused: AtomicU64,
     /// When the last line of the process before was noted.
-    silent_since: Option<Wall>,
+    silent_since: OnceLock<Option<Wall>>,
 }
 
 impl Audit {
+    /// A log whose folder is taken as soon as something is to be noted or looked for in it, and anew as long as that can't be
+    /// done: a server goes on without one, and hands nothing out.
+    pub fn unopened(dir: &Path, node: &str) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            node: node.into(),
+            keep_days: None,
+            book: Mutex::default(),
+            trouble: Mutex::default(),
+            lines: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            silent_since: OnceLock::new(),
+        }
+    }
+
     /// Takes the folder, which is made if it isn't there, and goes on behind the last line in it. What a process that died has
     /// torn is cut off; that, and what else isn't as it was written, is said in the log.
     ///
     /// # Errors
     /// The folder is taken, can't be used, or a newer program wrote it.
     pub fn open(dir: &Path, node: &str) -> Result<Self, Error> {
-        let (book, opened) = Book::open(dir, node)?;
-        for sentence in opened.said {
-            tracing::warn!("{sentence}");
-        }
-        Ok(Self {
-            dir: dir.to_owned(),
-            book: Mutex::new(book),
-            trouble: Mutex::default(),
-            lines: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            silent_since: opened.last,
-        })
+        let audit = Self::unopened(dir, node);
+        audit.with_book(|_| Ok(()))?;
+        Ok(audit)
     }
 
     /// From now on files are kept for so many days after the next one was begun; `None`: for ever.
     #[must_use]
-    pub fn keeping(self, days: Option<u32>) -> Self {
-        self.book().keep_days = days;
+    pub fn keeping(mut self, days: Option<u32>) -> Self {
+        self.keep_days = days;
+        if let Some(book) = self.book.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            book.keep_days = days;
+        }
         self
     }
 
@@ -129,7 +141,7 @@ impl Audit {
     /// # Errors
     /// As [`Audit::note`].
     pub fn note_all(&self, now: Wall, lines: &[Line<'_>]) -> Result<(), Error> {
-        let outcome = self.book().note(now, lines);
+        let outcome = self.with_book(|book| book.note(now, lines));
         self.came_of(outcome)?;
         self.lines.fetch_add(lines.len() as u64, Ordering::Relaxed);
         Ok(())
@@ -140,7 +152,7 @@ impl Audit {
     /// # Errors
     /// The log can't be read.
     pub fn end_of(&self, recording: Id) -> Result<Option<Sha>, Error> {
-        let places = self.book().places_of(recording);
+        let places = self.with_book(|book| Ok(book.places_of(recording)))?;
         for place in places {
             if let Some(sha) = place
                 .find(recording)
@@ -153,8 +165,9 @@ impl Audit {
     }
 
     /// When the last line of the process before was noted, if there was any: what happened since then may not be in the log.
-    pub const fn silent_since(&self) -> Option<Wall> {
-        self.silent_since
+    /// `None` as long as the folder isn't taken.
+    pub fn silent_since(&self) -> Option<Wall> {
+        self.silent_since.get().copied().flatten()
     }
 
     /// While the disk refuses: whether it still does, so that [`Audit::health`] needn't wait for somebody's access.
@@ -170,7 +183,7 @@ impl Audit {
     /// # Errors
     /// As [`Audit::note`].
     pub fn probe(&self) -> Result<(), Error> {
-        let outcome = self.book().probe();
+        let outcome = self.with_book(|book| book.probe());
         self.came_of(outcome)
     }
 
@@ -205,8 +218,22 @@ impl Audit {
         outcome
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn with_book<T>(&self, work: impl FnOnce(&mut Book) -> Result<T, Error>) -> Result<T, Error> {
+        let mut taken = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let book = match &mut *taken {
+            Some(book) => book,
+            none @ None => {
+                let (mut book, opened) = Book::open(&self.dir, &self.node)?;
+                for sentence in opened.said {
+                    tracing::warn!("{sentence}");
+                }
+                book.keep_days = self.keep_days;
+                // It is taken once.
+                let _ = self.silent_since.set(opened.last);
+                none.insert(book)
+            }
+        };
+        work(book)
     }
 
     fn said(&self) -> MutexGuard<'_, Option<String>> {

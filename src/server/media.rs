@@ -111,18 +111,25 @@ pub(super) fn open_archive(conf: &Conf) -> anyhow::Result<Kept> {
     for fault in sealing.faults() {
         tracing::error!("{fault}");
     }
-    let audit = Audit::open(&config.audit_dir, conf.switch.node.as_str())?;
+    let audit = Audit::unopened(&config.audit_dir, conf.switch.node.as_str()).keeping(config.audit_keep_days);
     let archive = Arc::new(Archive::new(archive::Settings {
         keys: sealing.keys().clone(),
         cdr_dir: conf.records.dir.clone(),
         link_secret: conf.store.join(LINK_SECRET),
-        audit: Arc::new(audit.keeping(config.audit_keep_days)),
+        audit: Arc::new(audit),
         config,
     }));
     let looked_at = Arc::downgrade(&archive);
+    let are_recorded = conf.switch.recordings.is_some();
     thread::Builder::new()
         .name("rec-index".to_owned())
         .spawn(move || {
+            // Calls go on without it, and nobody who talks waits for it: its health says what is wrong.
+            if let Some(archive) = looked_at.upgrade().filter(|_| are_recorded)
+                && let Err(error) = archive.audit().probe()
+            {
+                tracing::error!("{error}: no recording is handed out or deleted until that is mended");
+            }
             while let Some(archive) = looked_at.upgrade() {
                 match archive.look_through(|_, _| ()) {
                     Ok(()) => return,

@@ -108,6 +108,24 @@ fn read(recording: Id) -> Line<'static> {
 }
 
 #[test]
+fn a_log_whose_folder_cannot_be_used_yet_is_taken_once_it_can() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let place = dir.path().join("audit");
+    fs::write(&place, "in its way").expect("room");
+    let audit = Audit::unopened(&place, "n1").keeping(Some(3));
+    let (now, id) = (Wall::from_millis(1_795_255_200_000), Id::from_bits(1));
+    let line = Line::of_server(Act::Kept, id, "whole");
+    assert!(audit.note(now, &line).is_err() && audit.end_of(id).is_err());
+    let said = audit.health().expect("it is said");
+    assert!(said.contains("audit"), "{said}");
+    fs::remove_file(&place).expect("it is there");
+    audit.try_again();
+    assert_eq!(audit.health(), None);
+    audit.note(now, &line).expect("it can be noted");
+    assert_eq!(audit.counts().lines, 1);
+}
+
+#[test]
 fn what_is_noted_stands_there_in_a_chain_that_a_shell_can_check() {
     let mut folder = Folder::new();
     let (log, id) = (folder.open(), folder.id());
