@@ -75,7 +75,15 @@ impl Pen {
         while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
             let (symbol, width) = symbol(rest);
             match symbol {
-                Symbol::Digit(_) if at > end && shortest >= LONG && ipv4(rest).is_some() => break,
+                // An address; but not one within more parts than an address has.
+                Symbol::Digit(_)
+                    if at > end
+                        && shortest >= LONG
+                        && text.get(at - 1) != Some(&b'.')
+                        && ipv4(rest).is_some() =>
+                {
+                    break;
+                }
                 Symbol::Digit(digit) => {
                     digits.push(char::from(digit));
                     end = at + width;

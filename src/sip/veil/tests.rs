@@ -51,6 +51,13 @@ a=ptime:20
 ";
 
 #[test]
+fn more_parts_than_an_address_has_are_a_number_with_dots() {
+    assert_eq!(line("Route: <sip:127.1.0.1;lr>"), "Route: <sip:127.1.0.1;lr>");
+    assert!(!line("Route: <sip:127.0.0.27.1.0.1>").contains("27.1.0.1"));
+    assert!(!line("Route: <sip:138.0000.0001.1>").contains("0000"));
+}
+
+#[test]
 fn a_number_in_a_header_that_should_count_is_masked_however_it_is_written() {
     for value in ["392 <sip:138000 00001@h>", "1 138000 00001", "tel:138 0000 0001"] {
         for name in ["CSeq", "RAck", "Expires", "Max-Forwards"] {

@@ -90,6 +90,7 @@ impl World {
                         self.faults
                             .push(format!("a capture server would be shown a number:\n{shown}"));
                     }
+                    self.recorder.is_fax_offered |= bytes.windows(7).any(|part| part == b"m=image");
                     let msg = Msg::read(&bytes);
                     self.faults
                         .extend(msg.as_ref().and_then(|msg| self.sequence.leaves(msg)));

@@ -48,6 +48,8 @@ pub(super) struct Recorder {
     paused: BTreeSet<Id>,
     /// Those of which it has said that not all is kept, before their records were out.
     unkept: BTreeSet<Id>,
+    /// A fax was offered to somebody: what was faxed is in no recording.
+    pub(super) is_fax_offered: bool,
 }
 
 impl Recorder {
@@ -160,6 +162,7 @@ impl Recorder {
         let was_paused = self.paused.contains(&cdr.call_id);
         let is_unkept = match said.fate {
             Fate::Kept => false,
+            Fate::Gaps(Fault::Codec) if self.is_fax_offered => self.unkept.contains(&cdr.call_id),
             Fate::Gaps(_) | Fate::None(Why::Lost(_)) => true,
             // Nothing is said of the faults of what isn't there.
             Fate::None(_) => self.unkept.contains(&cdr.call_id),
