@@ -216,11 +216,18 @@ impl World {
             }
             Order::Resume(_, spec) => {
                 self.bound.insert(port);
+                self.tapes.sends(port, spec.stream);
                 self.relay.resume(now, port.0, spec);
                 self.later(Duration::ZERO, What::Report(shard, Report::Bound(port)));
             }
-            Order::Open(_, spec) => self.relay.open(now, port.0, spec),
-            Order::Change(_, spec) => self.relay.change(now, port.0, spec),
+            Order::Open(_, spec) => {
+                self.tapes.sends(port, spec.stream);
+                self.relay.open(now, port.0, spec);
+            }
+            Order::Change(_, spec) => {
+                self.tapes.sends(port, spec.stream);
+                self.relay.change(now, port.0, spec);
+            }
             Order::Join(a, b) => self.relay.join(now, a.0, b.0),
             Order::Digit(_, digit) => {
                 self.relay.digit(now, port.0, *digit);

@@ -1,6 +1,6 @@
 //! What the taps of the simulated relay hear: all of it is kept, and it is what leaves from the ports that have them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use umbra::base::chance::Chance;
@@ -8,6 +8,7 @@ use umbra::base::time::{Instant, Wall};
 use umbra::call::config::Config;
 use umbra::call::media::MediaPort;
 use umbra::rtp::clip::Coding;
+use umbra::rtp::flow::Stream;
 use umbra::rtp::packet::{self, Header};
 use umbra::rtp::relay::Relay;
 use umbra::rtp::tap::{Heard, Tap, Taps};
@@ -64,6 +65,8 @@ pub struct Tapes {
     tape: Tape,
     /// By the port whose peer is recorded.
     taps: HashMap<u32, Tap>,
+    /// Those that send a fax: its datagrams are passed on as they are, and nobody hears them.
+    faxes: HashSet<u32>,
     /// What left from them since the last look.
     left: Vec<(Tap, Header)>,
     /// All that was recorded, in order.
@@ -74,6 +77,7 @@ impl Tapes {
     /// A relay that these taps are for; those of another are no more.
     pub fn relay(&mut self, config: &Config, chance: &mut Chance) -> Relay {
         self.taps.clear();
+        self.faxes.clear();
         let (MediaPort(first), MediaPort(last)) = config.media.ranges().span();
         Relay::new(chance.fork(), first, last, Wall::from_millis(BEGINNING))
             .tapped_by(Box::new(self.tape.clone()))
@@ -87,9 +91,18 @@ impl Tapes {
         };
     }
 
+    /// What this port sends from now on.
+    pub fn sends(&mut self, MediaPort(port): MediaPort, stream: Stream) {
+        match stream {
+            Stream::Udptl => self.faxes.insert(port),
+            Stream::Rtp => self.faxes.remove(&port),
+        };
+    }
+
     /// Something leaves from a port: heard, if it is RTP.
     pub fn leaves(&mut self, port: u32, bytes: &[u8]) {
-        if let Some(tap) = self.taps.get(&port)
+        if !self.faxes.contains(&port)
+            && let Some(tap) = self.taps.get(&port)
             && let Some((header, _)) = packet::read(bytes)
         {
             self.left.push((*tap, header));
