@@ -614,11 +614,14 @@ pub const RECORDING_OPENING_BYTES: usize = 64 << 10;
 pub const RECORDED_CALLS_USUAL: usize = 500;
 /// For how long their audio waits for a disk that stands still until some of it is left out: seconds.
 pub const RECORDING_WAITING_S: usize = 10;
-/// Bytes of recordings that wait for the disk; what comes beyond is left out, and marked. So long for so many calls, two
-/// channels of 16-bit samples at 16 kHz each.
-pub const RECORDING_WAITING_BYTES_MAX: usize = RECORDED_CALLS_USUAL * RECORDING_WAITING_S * 64_000;
+/// Bytes that wait for the disk of each recording: so long, two channels of 16-bit samples at 16 kHz.
+pub const RECORDING_WAITING_BYTES_EACH: usize = RECORDING_WAITING_S * 64_000;
+/// Bytes of all recordings that wait for the disk; what comes beyond is left out, and marked.
+pub const RECORDING_WAITING_BYTES_MAX: usize = RECORDED_CALLS_USUAL * RECORDING_WAITING_BYTES_EACH;
+/// What may wait in any case, however few calls are recorded.
+pub const RECORDING_WAITING_BYTES_FEW: usize = 64 << 20;
 /// How long what was heard may wait for a disk that doesn't answer until that is said.
-pub const RECORDING_STALLED_AFTER: Duration = Duration::from_secs(3);
+pub const RECORDING_STALLED_AFTER: Duration = Duration::from_secs(RECORDING_WAITING_S as u64);
 /// Orders that wait for the recorder. No recording begins while half of them do; those that are open can end whatever waits,
 /// and pauses beyond it are added up.
 pub const RECORDING_ORDERS_MAX: usize = 65_536;

@@ -172,6 +172,7 @@ impl Ear {
                 open.looked_at = open.due().min(now.at + LAID_EACH);
             }
         }
+        self.out.open = self.open.len();
         self.out.look_at_disk(now.at, &self.open);
     }
 
@@ -277,6 +278,7 @@ impl Ear {
             told: Told::default(),
         };
         self.open.insert(id, open);
+        self.out.open = self.open.len();
     }
 
     /// Takes an order for one that is open. What ends a pause is obeyed at once, before the packets that are to be kept.

@@ -10,7 +10,10 @@ use super::ear::Open;
 use super::jobs::{Job, Piece};
 use super::marks::{fault_of, unwritten};
 use crate::base::id::Id;
-use crate::base::limits::{RECORDING_STALLED_AFTER, RECORDING_WAITING_BYTES_MAX};
+use crate::base::limits::{
+    RECORDING_STALLED_AFTER, RECORDING_WAITING_BYTES_EACH, RECORDING_WAITING_BYTES_FEW,
+    RECORDING_WAITING_BYTES_MAX,
+};
 use crate::base::time::Instant;
 use crate::call::recording::{Fault, Report};
 use crate::records::recordings::chain::fold;
@@ -29,8 +32,10 @@ pub(super) struct Out {
     given: u64,
     /// How many had been given by when, of those that aren't done.
     undone: VecDeque<(u64, Instant)>,
-    /// Bytes that may wait.
+    /// Bytes that may wait, of as many recordings as there may be.
     pub(super) waiting_max: usize,
+    /// Recordings that are open.
+    pub(super) open: usize,
 }
 
 impl Out {
@@ -41,7 +46,14 @@ impl Out {
             given: 0,
             undone: VecDeque::new(),
             waiting_max: RECORDING_WAITING_BYTES_MAX,
+            open: 0,
         }
+    }
+
+    /// Bytes that may wait now.
+    fn room(&self) -> usize {
+        let of_these = self.open.saturating_mul(RECORDING_WAITING_BYTES_EACH);
+        self.waiting_max.min(of_these.max(RECORDING_WAITING_BYTES_FEW))
     }
 
     /// Whether there is anybody to do it.
@@ -55,7 +67,7 @@ impl Out {
     /// # Errors
     /// It can't, and why.
     pub(super) fn begin(&mut self, job: Job) -> Result<(), Fault> {
-        if self.shared.status.counts().waiting_bytes >= self.waiting_max {
+        if self.shared.status.counts().waiting_bytes >= self.room() {
             return Err(self.shared.status.fault());
         }
         match self.job(job) {
@@ -94,7 +106,7 @@ impl Out {
         piece.mark_before(std::mem::take(&mut open.marks));
         piece.left_out = open.left_out;
         let weight = piece.weight();
-        if !self.shared.status.wait(weight, self.waiting_max) {
+        if !self.shared.status.wait(weight, self.room()) {
             // The scribe finds that it is missing.
             open.marks = fold(piece.marks);
             let why = self.shared.status.fault();

@@ -139,7 +139,7 @@ fn a_disk_that_does_not_answer_is_said_of_all_and_taken_back_when_it_does() {
     stage.speaks(1);
     stage.run(seconds(1));
     stage.scribe_sleeps = true;
-    stage.run(seconds(3));
+    stage.run(seconds(10));
     assert_eq!((stage.told(), stage.shared.status.trouble()), (vec![], None));
     stage.run(seconds(2));
     let why = Fault::DiskSlow;
