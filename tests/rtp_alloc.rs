@@ -215,8 +215,8 @@ fn a_packet_of_a_recording_allocates_nothing() {
                 if let Some(block) = stereo.poll(at) {
                     stereo.reuse(block.frames);
                 }
-                // Until all its buffers have been used once: so many as a clock that is fast leads to wait at most.
-                let is_warm = n >= 300;
+                // Until all its buffers have been used once.
+                let is_warm = n >= 200;
                 let count = allocations() - before;
                 assert!(!is_warm || count == 0, "{coding:?} {rate:?}, packet {n}: {count}");
             }

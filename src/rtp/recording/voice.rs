@@ -8,6 +8,9 @@ use crate::rtp::clip::Coding;
 use crate::rtp::g711::Law;
 use crate::rtp::g722;
 
+/// Samples by which a packet is stretched at the most, and some more.
+const STRETCHED_MAX: usize = 16;
+
 /// Each law's codes, decoded.
 static A: [i16; 256] = decoded(Law::A);
 static MU: [i16; 256] = decoded(Law::Mu);
@@ -109,6 +112,9 @@ impl Voice {
             self.last = [self.last[1], *sample];
         }
         if change == 0 {
+            // Room for when the clock is corrected first, which may be long after the call's beginning.
+            let room = self.decoded.len() + STRETCHED_MAX;
+            self.stretched.reserve(room.saturating_sub(self.stretched.len()));
             return &self.decoded;
         }
         stretch(last, &self.decoded, change, &mut self.stretched);

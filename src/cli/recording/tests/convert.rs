@@ -109,6 +109,19 @@ fn converted(written: &Written, options: &[&str]) -> (PathBuf, Result<String, St
     (output, said)
 }
 
+/// The caller's tone is there in the second and third second, the callee's in the third to fifth.
+fn both_are_at_their_times(output: &Path) {
+    let ([left, right], rate_hz) = channels(output);
+    assert_eq!(
+        seconds(&left, rate_hz, 400),
+        [false, true, true, false, false, false]
+    );
+    assert_eq!(
+        seconds(&right, rate_hz, 1_000),
+        [false, false, true, true, true, false]
+    );
+}
+
 #[test]
 fn a_dump_becomes_a_wav_file_with_each_side_where_it_was_heard() {
     let mut right = Tone::new(1_000, 8_000);
@@ -123,15 +136,7 @@ fn a_dump_becomes_a_wav_file_with_each_side_where_it_was_heard() {
         said.contains("6.0 s of 8000 Hz") && said.contains("250 packets"),
         "{said}"
     );
-    let ([left, right], rate_hz) = channels(&output);
-    assert_eq!(
-        seconds(&left, rate_hz, 400),
-        [false, true, true, false, false, false]
-    );
-    assert_eq!(
-        seconds(&right, rate_hz, 1_000),
-        [false, false, true, true, true, false]
-    );
+    both_are_at_their_times(&output);
     assert!(!output.with_file_name("call.wav.part").exists());
 }
 
@@ -161,15 +166,7 @@ fn opus_is_read_at_16_khz_and_drawn_too() {
     });
     let (output, said) = converted(&written, &[]);
     assert!(said.expect("it can be decoded").contains("6.0 s of 16000 Hz"));
-    let ([left, right], rate_hz) = channels(&output);
-    assert_eq!(
-        seconds(&left, rate_hz, 400),
-        [false, true, true, false, false, false]
-    );
-    assert_eq!(
-        seconds(&right, rate_hz, 1_000),
-        [false, false, true, true, true, false]
-    );
+    both_are_at_their_times(&output);
     let picture = written.dir.path().join("call.svg");
     let said = umbra(&["plot", text(&written.chain), "-o", text(&picture)]).expect("a picture");
     assert!(said.contains("6.0 s"), "{said}");

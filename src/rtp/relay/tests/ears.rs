@@ -139,6 +139,11 @@ fn events_are_told_above_and_not_relayed_while_somebody_is_between_the_legs() {
     assert_eq!(after.header.seq, before.header.seq + 1);
     let counts = bench.counts(A);
     assert_eq!((counts.packets_in, counts.foreign), (6, 0));
+
+    // Once nobody is between them, the next key goes on by itself.
+    bench.relay.listen(A, Listening::No);
+    assert!(bench.raw(A, a(), &event(7, 6, false, 160 * 6)).is_some());
+    assert_eq!(bench.keyed(), []);
 }
 
 #[test]
