@@ -160,6 +160,7 @@ fn a_recording_is_listed_heard_checked_and_lent_and_each_access_is_noted() {
         (&about["sealed"], &about["audio"]),
         (&json!("aes-256-gcm"), &json!("wav"))
     );
+    assert_eq!(record["recording"]["sealed"], about["sealed"], "{record}");
     assert!(
         about["seconds"].as_f64().is_some_and(|seconds| seconds >= 2.0),
         "{about}"

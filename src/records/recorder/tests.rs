@@ -17,7 +17,7 @@ use super::keeper::Keeper;
 use super::*;
 use crate::base::id::Id;
 use crate::base::time::{Instant, Wall};
-use crate::call::recording::{Begin, Fault, Sound, TooShort};
+use crate::call::recording::{Begin, Fault, Sealed, Sound, TooShort};
 use crate::records::archive;
 use crate::records::audit::{self, Verdict as Noted};
 use crate::records::recordings::Place;
@@ -210,8 +210,21 @@ impl Stage {
         self.run(ROUND);
     }
 
+    /// What was reported since the last time, but for seals.
     fn told(&self) -> Vec<Report> {
-        std::mem::take(&mut self.told.lock().unwrap())
+        let told = std::mem::take(&mut *self.told.lock().unwrap()).into_iter();
+        told.filter(|report| !matches!(report, Report::Sealed { .. }))
+            .collect()
+    }
+
+    /// With what recordings are sealed, as that was reported; since what was reported was asked for last.
+    fn seals(&self) -> Vec<(Id, Sealed)> {
+        let told = self.told.lock().unwrap();
+        let seals = told.iter().filter_map(|report| match report {
+            Report::Sealed { recording, with } => Some((*recording, *with)),
+            Report::Gap { .. } | Report::Lost { .. } | Report::Waits { .. } | Report::Written { .. } => None,
+        });
+        seals.collect()
     }
 
     /// What its call says when it is too short: less than a second.
