@@ -11,15 +11,16 @@ use axum::http::request::Parts;
 use serde_json::{Value, json};
 
 use super::cdrs::limit;
-use super::{Desk, blocking, id_of, view};
+use super::{Desk, blocking, calls, id_of, view};
 use crate::api::error::ApiError;
 use crate::api::fields::{Asked, Body, Fields, Named, missing, wrong};
 use crate::base::id::Id;
 use crate::base::limits::RECORDING_LINK_S;
-use crate::base::number::{Digits, VirtualNumber};
+use crate::base::number::VirtualNumber;
 use crate::base::text;
 use crate::base::time::Wall;
-use crate::records::archive::{self, Archive, Erasing, Refused, Wanted, Which};
+use crate::call::cdr::Party;
+use crate::records::archive::{self, Archive, Erasing, OfParty, Refused, Wanted, Which};
 use crate::records::audit::Who;
 use crate::records::recordings;
 use crate::records::recordings::chain::Sha;
@@ -96,13 +97,13 @@ impl Desk {
 }
 
 /// `GET /v1/recordings?account=&call_id=&binding_id=&number=&since=&until=&limit=&after=` → `{"recordings", "next"}`, the
-/// latest first. `number` is a party's or a virtual one: those of calls in which it took part, when these are over.
+/// latest first. `number` is a party's or a virtual one: those of calls in which it took part, or takes part now.
 pub(super) async fn list(
     State(desk): State<Arc<Desk>>,
     asker: Asker,
     Asked(mut asked): Asked,
 ) -> Result<Json<Value>, ApiError> {
-    let whose = Whose::of(&desk, &mut asked)?;
+    let whose = Whose::of(&desk, &mut asked).await?;
     let wanted = Wanted {
         filter: Filter {
             account: asked.text("account")?.map(Into::into),
@@ -112,7 +113,7 @@ pub(super) async fn list(
             until: asked.time("until")?,
             ..Filter::default()
         },
-        parties: whose.parties.unwrap_or_default(),
+        party: whose.party,
         after: id(&mut asked, "after")?,
         limit: limit(&mut asked)?,
     };
@@ -226,12 +227,12 @@ pub(super) async fn erase(
     Body(body): Body,
 ) -> Result<Json<Value>, ApiError> {
     let mut fields = Fields::of_json(&body)?;
-    let whose = Whose::of(&desk, &mut fields)?;
+    let whose = Whose::of(&desk, &mut fields).await?;
     fields.done()?;
-    let which = match (whose.call, whose.binding, whose.parties) {
+    let which = match (whose.call, whose.binding, whose.party) {
         (Some(call), None, None) => Which::Call(call),
         (None, Some(binding), None) => Which::Binding(binding),
-        (None, None, Some(parties)) => Which::Parties(parties),
+        (None, None, Some(party)) => Which::Party(party),
         _ => {
             let sentence = "say whose recordings: one of call_id, binding_id and number";
             return Err(ApiError::bad("which", "call_id", sentence));
@@ -273,19 +274,26 @@ fn id(fields: &mut Fields, name: &str) -> Result<Option<Id>, ApiError> {
 struct Whose {
     call: Option<Id>,
     binding: Option<Id>,
-    /// How records write the number: it may be somebody's own, or a virtual one.
-    parties: Option<Vec<Digits>>,
+    /// Of the calls of a number: it may be somebody's own, or a virtual one.
+    party: Option<OfParty>,
 }
 
 impl Whose {
-    fn of(desk: &Desk, fields: &mut Fields) -> Result<Self, ApiError> {
+    async fn of(desk: &Desk, fields: &mut Fields) -> Result<Self, ApiError> {
         let plan = desk.config.load().numbers;
-        let number = fields.number("number", &plan)?;
-        Ok(Self {
-            call: id(fields, "call_id")?,
-            binding: id(fields, "binding_id")?,
-            parties: number.map(|tel| vec![plan.record(tel), plan.virtual_text(VirtualNumber::new(tel))]),
-        })
+        let party = fields.number("number", &plan)?.map(|tel| Party {
+            own: plan.record(tel),
+            shown: plan.virtual_text(VirtualNumber::new(tel)),
+        });
+        let (call, binding) = (id(fields, "call_id")?, id(fields, "binding_id")?);
+        let party = match party {
+            Some(party) => Some(OfParty {
+                live: calls::of_party(desk, party).await?,
+                party,
+            }),
+            None => None,
+        };
+        Ok(Self { call, binding, party })
     }
 }
 
