@@ -93,6 +93,7 @@ fn a_recording_that_was_too_short_is_dropped_once_more_with_its_call_and_no_othe
     let kept = Recording {
         id: Some(id),
         fate: recording::Fate::Kept,
+        sealed: None,
         paused_s: 0,
     };
     for other in [Recording::none(Why::NotAsked), kept] {

@@ -150,6 +150,15 @@ fn a_recording_is_listed_heard_checked_and_lent_and_each_access_is_noted() {
             so_far.status == 200 && so_far.body.starts_with(b"RIFF") && so_far.body.len() > 2 * 32_000
         })
     });
+    // Whoever takes part in it is found while it goes on.
+    for number in [A, B, X] {
+        let found = listed(&server, &format!("?number={number}"));
+        assert!(found.len() == 1 && found[0]["state"] == "running", "{found:?}");
+        let body = json!({"number": number}).to_string();
+        let erased = ask(&server, "POST", "/v1/recordings/erase", "", &body).json();
+        assert_eq!(erased["erased"][0]["became"], "running", "{erased}");
+    }
+    assert_eq!(listed(&server, "?number=13700000009"), [] as [Value; 0]);
     talk.end();
     let record = server.settled(1).remove(0);
     let id = whole(&server);
@@ -160,6 +169,7 @@ fn a_recording_is_listed_heard_checked_and_lent_and_each_access_is_noted() {
         (&about["sealed"], &about["audio"]),
         (&json!("aes-256-gcm"), &json!("wav"))
     );
+    assert_eq!(record["recording"]["sealed"], about["sealed"], "{record}");
     assert!(
         about["seconds"].as_f64().is_some_and(|seconds| seconds >= 2.0),
         "{about}"

@@ -30,11 +30,11 @@ static FORMS: Forms = Forms {
     // recorded.
     store: 5,
     // 1 had no sequences, and no states; 2 had records as text; 3 said nothing of announcements; 4 not of digits that
-    // callers were asked for, nor of questions at the end of a call, nor what became of recordings.
-    journal: 5,
+    // callers were asked for, nor of questions at the end of a call, nor what became of recordings; 5 not with what those are sealed.
+    journal: 6,
     // 1 didn't say when sessions expire; 2 not what secures the audio; 3 knew no caller who is answered before anybody is
-    // called, and not what has still to be said to the parties, nor that they are recorded.
-    calls: 4,
+    // called, and not what has still to be said to the parties, nor that they are recorded; 4 not with what that is sealed.
+    calls: 5,
     recordings: 1,
     audit: 1,
 };

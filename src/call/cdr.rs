@@ -316,6 +316,13 @@ pub struct Cdr {
 }
 
 impl Cdr {
+    /// Whether that number took part in the call: a party's, or a virtual one.
+    pub fn has(&self, party: &Party) -> bool {
+        let numbers = [self.caller, self.callee, self.x, self.y, Some(self.dialled)];
+        let has = |number: &Digits| *number == party.own || *number == party.shown;
+        numbers.iter().flatten().any(has)
+    }
+
     /// The record as text.
     pub fn line(&self) -> Line {
         // Room for nearly every record: it grows otherwise.
@@ -358,6 +365,22 @@ impl Deref for SharedCdr {
 impl DerefMut for SharedCdr {
     fn deref_mut(&mut self) -> &mut Cdr {
         Arc::make_mut(&mut self.0)
+    }
+}
+
+/// A number that somebody asks for, in both ways in which records write it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Party {
+    /// As somebody's own.
+    pub own: Digits,
+    /// As a virtual one.
+    pub shown: Digits,
+}
+
+// It is somebody's number, and a debug print ends in a log.
+impl fmt::Debug for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Party(…)")
     }
 }
 

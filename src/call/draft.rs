@@ -34,6 +34,9 @@ const FORM_WITHOUT_ANNOUNCEMENTS: u8 = 3;
 /// recording only why there is none, in words.
 const FORM_WITHOUT_DIGITS: u8 = 4;
 
+/// The last one in which they say of a recording not with what it is sealed.
+const FORM_WITHOUT_SEALS: u8 = 5;
+
 /// When the caller was answered for being asked, how often he tried, what came of it, and what he chose.
 type Asked<'a> = (Option<i64>, u8, Outcome, Option<&'a str>);
 
@@ -49,7 +52,13 @@ fn question_of(record: &Cdr) -> Option<AskedAfter> {
 type Recorded = (Option<[u8; 16]>, Fate, u32);
 
 fn recording_of(record: &Cdr) -> Recorded {
-    let Recording { id, fate, paused_s } = record.recording;
+    let Recording {
+        id,
+        fate,
+        // Behind.
+        sealed: _,
+        paused_s,
+    } = record.recording;
     (id.map(bytes_of), fate, paused_s)
 }
 
@@ -114,6 +123,7 @@ impl Draft {
         write(ink, &collected_of(record));
         write(ink, &question_of(record));
         write(ink, &recording_of(record));
+        write(ink, &record.recording.sealed);
         Self {
             call_id: record.call_id,
             bytes: ink.as_slice().into(),
@@ -144,10 +154,19 @@ pub fn record(call_id: Id, bytes: &[u8], arrival: Option<Cdr>) -> Result<Cdr, Un
     let (collected, question, recording) = match *form {
         ..=FORM_WITHOUT_DIGITS => (None, None, record.recording),
         _ => {
-            let last = postcard::from_bytes::<Last<'_>>(rest).map_err(|_| Unread)?;
+            let (last, rest) = postcard::take_from_bytes::<Last<'_>>(rest).map_err(|_| Unread)?;
             let (collected, question, (id, fate, paused_s)) = last;
-            let id = id.map(u128::from_le_bytes).map(Id::from_bits);
-            (collected, question, Recording { id, fate, paused_s })
+            let sealed = match *form {
+                ..=FORM_WITHOUT_SEALS => None,
+                _ => postcard::from_bytes(rest).map_err(|_| Unread)?,
+            };
+            let recording = Recording {
+                id: id.map(u128::from_le_bytes).map(Id::from_bits),
+                fate,
+                sealed,
+                paused_s,
+            };
+            (collected, question, recording)
         }
     };
     Ok(Cdr {

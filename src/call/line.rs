@@ -178,6 +178,7 @@ fn of_recording(out: &mut Vec<u8>, recording: &Recording) {
     let Recording {
         id: own,
         fate,
+        sealed,
         paused_s,
     } = recording;
     option(out, b"{\"id\":", own, id);
@@ -187,6 +188,11 @@ fn of_recording(out: &mut Vec<u8>, recording: &Recording) {
     member(out, b",\"reason\":", fate, |out, fate| {
         string_of(out, fate.reason())
     });
+    if let Some(sealed) = sealed {
+        member(out, b",\"sealed\":", sealed, |out, sealed| {
+            string_of(out, sealed.name());
+        });
+    }
     if *paused_s > 0 {
         member(out, b",\"paused_s\":", &u64::from(*paused_s), number);
     }
@@ -324,7 +330,7 @@ pub(super) mod tests {
     use super::*;
     use crate::base::chance::Chance;
     use crate::call::cdr::{Answer, Challenged, Outcome, SCHEMA, Side};
-    use crate::call::recording::{Fate, Fault, Why};
+    use crate::call::recording::{Fate, Fault, Sealed, Why};
     use crate::masking::reason::Reason;
 
     /// A record in which every option has what `some` makes of it.
@@ -393,6 +399,7 @@ pub(super) mod tests {
                     None => Fate::None(Why::NotAsked),
                     Some(_) => Fate::Gaps(Fault::DiskFull),
                 },
+                sealed: words.map(|_| Sealed::Sm4Gcm),
                 paused_s: words.map_or(0, |_| 12),
             },
             media: Media {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ask::{Advice, Inquiry};
-use super::cdr::{Challenged, Line, Media, SharedCdr};
+use super::cdr::{Challenged, Line, Media, Party, SharedCdr};
 use super::config::Config;
 use super::draft::Draft;
 use super::failover::Exit;
@@ -70,6 +70,8 @@ pub enum Input<'a> {
 pub enum Command {
     /// List the calls.
     Calls(AskId),
+    /// Say in which calls that number takes part.
+    CallsOf(AskId, Party),
     /// End a call.
     Hangup(AskId, Id),
     /// Show a live call's messages.
@@ -282,6 +284,8 @@ impl CallEntry {
 pub enum Answer {
     /// The live calls of this shard.
     Calls(Vec<CallView>),
+    /// Those of this shard in which a number takes part, and such as are over and not gone yet.
+    CallsOf(Vec<Id>),
     /// The call was found and is being ended, or there is none of that id here.
     Hangup(Found),
     /// The call's messages so far, if it is here.

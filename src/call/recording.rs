@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use code::{Code, Pausing};
-pub use record::{Fate, Fault, Recording, Why};
+pub use record::{Fate, Fault, Recording, Sealed, Why};
 pub(super) use take::before_answer;
 
 use crate::base::id::Id;
@@ -150,6 +150,13 @@ pub enum Report {
         /// The recording.
         recording: Id,
     },
+    /// Its files are sealed with that, whatever becomes of it; said once of each process's part of it.
+    Sealed {
+        /// The recording.
+        recording: Id,
+        /// With what.
+        with: Sealed,
+    },
 }
 
 impl Report {
@@ -159,7 +166,8 @@ impl Report {
             Self::Gap { recording, .. }
             | Self::Lost { recording, .. }
             | Self::Waits { recording, .. }
-            | Self::Written { recording } => *recording,
+            | Self::Written { recording }
+            | Self::Sealed { recording, .. } => *recording,
         }
     }
 }
@@ -200,6 +208,8 @@ pub struct Course {
     fault: Option<(Fault, Loss)>,
     /// Why some of it waits, and is in no file.
     waits: Option<Fault>,
+    /// With what it is sealed, once that is said.
+    sealed: Option<Sealed>,
     /// How it ended.
     over: Option<Over>,
     /// What may become the code by which it is paused.
@@ -230,6 +240,9 @@ pub struct Kept {
     paused_before_ms: u64,
     fault: Option<(Fault, Loss)>,
     over: Option<Over>,
+    /// It stands behind all else, since [form 5](super::kept::form()).
+    #[serde(skip)]
+    pub(super) sealed: Option<Sealed>,
 }
 
 /// Whether a call goes on that another process has left, and its recording with it.
@@ -250,6 +263,7 @@ impl Course {
             paused_before: Duration::ZERO,
             fault: None,
             waits: None,
+            sealed: None,
             over: None,
             codes: code::Codes::default(),
         }
@@ -265,6 +279,7 @@ impl Course {
             // What waits in memory goes with this process.
             fault: self.fault.or_else(|| self.waits.map(|why| (why, Loss::Some))),
             over: self.over,
+            sealed: self.sealed,
         }
     }
 
@@ -283,6 +298,7 @@ impl Course {
             paused_before: Duration::from_millis(kept.paused_before_ms).saturating_add(earlier),
             fault: kept.fault.or(is_cut.then_some((Fault::Restart, Loss::Some))),
             waits: None,
+            sealed: kept.sealed,
             over: kept.over,
             codes: code::Codes::default(),
         }
@@ -346,6 +362,10 @@ impl Course {
                 self.waits = None;
                 return;
             }
+            Report::Sealed { with, .. } => {
+                self.sealed = Some(*with);
+                return;
+            }
         };
         match (self.fault, loss) {
             (None, _) | (Some((_, Loss::Some)), Loss::All) => self.fault = Some((fault, loss)),
@@ -356,6 +376,11 @@ impl Course {
     /// Whether it hasn't ended.
     const fn runs(&self) -> bool {
         self.over.is_none()
+    }
+
+    /// With what it is sealed, as far as that is known.
+    pub(super) const fn sealed(&self) -> Option<Sealed> {
+        self.sealed
     }
 
     /// Whether it runs, and something of it is kept.
@@ -385,6 +410,8 @@ impl Course {
         Recording {
             id,
             fate,
+            // What isn't there isn't sealed either.
+            sealed: id.and(self.sealed),
             paused_s: u32::try_from(paused.as_secs()).unwrap_or(u32::MAX),
         }
     }

@@ -13,7 +13,7 @@ mod shelf;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError, Weak};
 use std::time::Duration;
 
 pub use erase::{Erasing, Which};
@@ -22,6 +22,7 @@ pub use opened::{Kind, Opened, Part};
 pub use shelf::News;
 
 use super::audit::{self, Act, Audit, Line, Who};
+use super::cdr_file::Writer;
 use super::cdr_scan::{self, More, Order};
 use super::recorder::{self, KeepingOf};
 use super::recordings;
@@ -33,8 +34,8 @@ use super::recordings::seal::Keys;
 use super::recordings::verify::{Verdict, verify};
 use crate::base::id::Id;
 use crate::base::limits::{PAGE_MAX, PAGE_SCAN_MAX, RECORDING_MARKS_SHOWN_MAX};
-use crate::base::number::Digits;
 use crate::base::time::Wall;
+use crate::call::cdr::Party;
 use shelf::{Shelf, Stand};
 
 /// How far clocks may have been apart: a record isn't older than its recording by more.
@@ -107,6 +108,8 @@ pub struct Archive {
     terms: OnceLock<KeepingOf>,
     keys: Keys,
     cdr_dir: PathBuf,
+    /// Who writes these, as soon as he does.
+    writer: OnceLock<Weak<Writer>>,
     /// What signs links, or why nothing does.
     signer: Result<Signer, String>,
     audit: Arc<Audit>,
@@ -125,14 +128,22 @@ pub struct Row {
     pub kept_until: Option<Wall>,
 }
 
+/// Calls in which a number took part.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OfParty {
+    /// The number, by which those that are over are found.
+    pub party: Party,
+    /// Those in progress: asked for before those that are over are looked for, so that none is missed that ends meanwhile.
+    pub live: Vec<Id>,
+}
+
 /// Which recordings are wanted, and how many.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Wanted {
     /// What has to be true of them.
     pub filter: Filter,
-    /// Of calls in which one of these numbers took part, as records write them; none: of all calls. Those in progress have no
-    /// record yet.
-    pub parties: Vec<Digits>,
+    /// Of calls in which this number took part; `None`: of all calls.
+    pub party: Option<OfParty>,
     /// Those that come behind this one, the last of the page before.
     pub after: Option<Id>,
     /// So many at the most.
@@ -152,6 +163,7 @@ impl Archive {
             terms: OnceLock::new(),
             keys: settings.keys,
             cdr_dir: settings.cdr_dir,
+            writer: OnceLock::new(),
             signer,
             audit: settings.audit,
             search: Mutex::default(),
@@ -184,6 +196,12 @@ impl Archive {
     pub fn keep(&self, terms: KeepingOf) {
         // The first word counts: it asks anew each time.
         let _ = self.terms.set(terms);
+    }
+
+    /// He writes the calls' records: some wait for him that are in no file yet.
+    pub fn ask_too(&self, writer: &Arc<Writer>) {
+        // There is one.
+        let _ = self.writer.set(Arc::downgrade(writer));
     }
 
     /// How long recordings are kept, each account's.
@@ -223,8 +241,8 @@ impl Archive {
             }
             filter.account = Some(name.into());
         }
-        if !wanted.parties.is_empty() {
-            filter.among = Some(self.of_parties(wanted.parties)?);
+        if let Some(party) = &wanted.party {
+            filter.among = Some(self.of_party(party)?);
         }
         let stand = self.complete()?;
         let (page, next) = stand
@@ -388,9 +406,9 @@ impl Archive {
         }
     }
 
-    /// The recordings of calls in which one of these numbers took part, by the calls' records; one search at once, for it reads
-    /// all of these.
-    fn of_parties(&self, parties: Vec<Digits>) -> Result<BTreeSet<Id>, Error> {
+    /// The recordings of calls in which that number took part: of those in progress, of those whose records wait for the disk, and
+    /// by the records there; one search at once, for it reads all of these.
+    fn of_party(&self, OfParty { party, live }: &OfParty) -> Result<BTreeSet<Id>, Error> {
         let _alone = match self.search.try_lock() {
             Ok(alone) => alone,
             Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
@@ -404,23 +422,31 @@ impl Archive {
             since: Some(Wall::from_millis(
                 earliest.as_millis().saturating_sub(CLOCKS_APART_MS),
             )),
-            parties,
+            party: Some(*party),
             ..cdr_scan::Filter::default()
         };
+        // In the way that records go: one that moves on meanwhile is met once more.
+        let mut calls = live.clone();
+        if let Some(writer) = self.writer.get().and_then(Weak::upgrade) {
+            writer.look_at_waiting(|line| calls.extend(filter.call_of(line)));
+        }
+        found.extend(self.recordings_of(calls));
         let mut cursor = None;
         loop {
             let page = cdr_scan::scan(&self.cdr_dir, &filter, Order::NewestFirst, cursor, PAGE_MAX)
                 .map_err(Error::Records)?;
-            {
-                let stand = self.shelf.stand();
-                let of = |cdr: &crate::call::cdr::Cdr| stand.index.of_call(cdr.call_id);
-                found.extend(page.cdrs.iter().flat_map(of).map(|entry| entry.recording));
-            }
+            found.extend(self.recordings_of(page.cdrs.iter().map(|cdr| cdr.call_id)));
             cursor = match (page.more, page.next) {
                 (More::Perhaps, Some(next)) => Some(next),
                 (More::Perhaps, None) | (More::No, _) => return Ok(found),
             };
         }
+    }
+
+    fn recordings_of(&self, calls: impl IntoIterator<Item = Id>) -> Vec<Id> {
+        let stand = self.shelf.stand();
+        let entries = calls.into_iter().flat_map(|call| stand.index.of_call(call));
+        entries.map(|entry| entry.recording).collect()
     }
 }
 

@@ -23,6 +23,8 @@ use crate::call::port::Records;
 
 /// Records that are written with one fsync.
 const GROUP_MAX: usize = 1_024;
+/// Records that are looked at without pause.
+const LOOKED_AT_ONCE: usize = 64;
 /// How long the disk rests after a group, so that a busy server's records share an fsync. A record that comes
 /// after a pause is written at once; those that wait are in the journal until they are written, and synced there.
 const REST: Duration = Duration::from_millis(400);
@@ -68,6 +70,8 @@ pub struct Writer {
 
 struct Shared {
     queue: Mutex<Queue>,
+    /// What was taken from there, until it is on disk.
+    in_hand: Mutex<VecDeque<Line>>,
     wake: Condvar,
     /// Records that are not on disk: queued, or in the writer's hands.
     waiting: AtomicUsize,
@@ -78,6 +82,8 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     lines: VecDeque<Line>,
+    /// How many were taken from it so far.
+    taken: u64,
     /// The thread wants to be woken when so many records wait.
     wake_at: usize,
     stop: Stop,
@@ -108,6 +114,7 @@ impl Writer {
         let (files, found) = Files::take(config, DISK)?;
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
+            in_hand: Mutex::default(),
             wake: Condvar::new(),
             waiting: AtomicUsize::new(0),
             trouble: Mutex::default(),
@@ -156,6 +163,25 @@ impl Writer {
     /// Records that are not on disk yet.
     pub fn waiting(&self) -> usize {
         self.shared.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Has a look at all records that are not on disk yet; one that comes there meanwhile may be looked at and be in a file.
+    /// Few are looked at at once: whoever hands one over waits for no more.
+    pub fn look_at_waiting(&self, mut look: impl FnMut(&Line)) {
+        let mut next = 0;
+        loop {
+            let queue = lock(&self.shared.queue);
+            // Those that were taken meanwhile are in hand, or in a file.
+            let first = queue.taken.max(next);
+            let from = usize::try_from(first - queue.taken).unwrap_or(usize::MAX);
+            let lines = queue.lines.iter().skip(from).take(LOOKED_AT_ONCE);
+            let looked = lines.map(&mut look).count();
+            next = first + looked as u64;
+            if looked < LOOKED_AT_ONCE {
+                break;
+            }
+        }
+        lock(&self.shared.in_hand).iter().for_each(look);
     }
 
     /// Whether new calls can be recorded.
@@ -224,7 +250,7 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
     files.delete_old(housekept);
     loop {
         let patience = files.until_due(wall_now()).clamp(rest, HOUSEKEEPING);
-        let (stop, group) = next_group(shared, patience);
+        let stop = next_group(shared, patience);
         let kept = lock(&shared.queue).kept.take();
         if let Some((rotate, keep_days)) = kept {
             files.config.rotate = rotate;
@@ -232,8 +258,8 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
             housekept = wall_now();
             files.delete_old(housekept);
         }
-        let (mut ids, mut text) = (Vec::with_capacity(group.len()), Vec::new());
-        for line in group {
+        let (mut ids, mut text) = (Vec::new(), Vec::new());
+        for line in &*lock(&shared.in_hand) {
             ids.push(line.call_id);
             text.extend_from_slice(&line.json);
             text.push(b'\n');
@@ -248,6 +274,7 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
         }
         if !ids.is_empty() {
             *lock(&shared.trouble) = None;
+            *lock(&shared.in_hand) = VecDeque::new();
             shared.waiting.fetch_sub(ids.len(), Ordering::Relaxed);
             written(&ids);
         }
@@ -272,12 +299,14 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
     }
 }
 
-/// Waits for records, for `patience` at most, and takes a group of them.
-fn next_group(shared: &Shared, patience: Duration) -> (Stop, VecDeque<Line>) {
+/// Waits for records, for `patience` at most, and takes a group of them in hand.
+fn next_group(shared: &Shared, patience: Duration) -> Stop {
     let mut queue = wait_for(shared, 1, patience);
     let size = queue.lines.len().min(GROUP_MAX);
-    let group = queue.lines.drain(..size).collect();
-    (queue.stop, group)
+    // Before the queue is let go: a record is in one of both at any time.
+    *lock(&shared.in_hand) = queue.lines.drain(..size).collect();
+    queue.taken += size as u64;
+    queue.stop
 }
 
 /// Waits until so many records wait or the thread is to end, for `patience` at most.

@@ -15,7 +15,7 @@ use crate::base::id::Id;
 use crate::base::limits;
 use crate::base::number::Digits;
 use crate::base::time::Wall;
-use crate::call::cdr::Cdr;
+use crate::call::cdr::{Cdr, Line, Party};
 
 /// Bytes that one page looks through; beyond it the page ends, with a cursor to go on from.
 const SCAN_BYTES_MAX: u64 = 64 << 20;
@@ -35,18 +35,14 @@ pub struct Filter {
     pub x: Option<String>,
     /// The record of this call.
     pub call_id: Option<Id>,
-    /// Those of calls in which a party or a virtual number was one of these, as records write them; none: all.
-    pub parties: Vec<Digits>,
+    /// Those of calls in which this number took part.
+    pub party: Option<Party>,
 }
 
 impl Filter {
     fn takes(&self, cdr: &Cdr) -> bool {
         let is =
             |digits: &Option<Digits>, wanted: &str| digits.as_ref().is_some_and(|d| d.as_str() == wanted);
-        let took_part = |party: &Digits| {
-            let numbers = [cdr.caller, cdr.callee, cdr.x, cdr.y];
-            cdr.dialled == *party || numbers.contains(&Some(*party))
-        };
         self.since.is_none_or(|since| cdr.ended_at >= since)
             && self.until.is_none_or(|until| cdr.ended_at < until)
             && self.call_id.is_none_or(|id| cdr.call_id == id)
@@ -54,14 +50,24 @@ impl Filter {
                 .x
                 .as_deref()
                 .is_none_or(|x| is(&cdr.x, x) || is(&cdr.y, x) || cdr.dialled.as_str() == x)
-            && (self.parties.is_empty() || self.parties.iter().any(took_part))
+            && self.party.is_none_or(|party| cdr.has(&party))
+    }
+
+    /// The call of a record that is wanted. What is no record of this version isn't.
+    pub fn call_of(&self, line: &Line) -> Option<Id> {
+        let text = str::from_utf8(&line.json).ok()?;
+        let cdr = || serde_json::from_str(text).ok();
+        let is_wanted = self.may_take(text) && cdr().is_some_and(|cdr| self.takes(&cdr));
+        is_wanted.then_some(line.call_id)
     }
 
     /// Whether the line is worth parsing.
     fn may_take(&self, line: &str) -> bool {
         self.call_id.is_none_or(|id| line.contains(&id.to_string()))
             && self.x.as_deref().is_none_or(|x| line.contains(x))
-            && (self.parties.is_empty() || self.parties.iter().any(|party| line.contains(party.as_str())))
+            && self.party.is_none_or(|Party { own, shown }| {
+                [own, shown].iter().any(|number| line.contains(number.as_str()))
+            })
     }
 }
 

@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
-pub use sealing::{NoKey, Sealing};
+pub use sealing::{NoKey, Sealing, sealed};
 pub use status::Counts;
 
 use crate::base::limits::RECORDING_ORDERS_MAX;

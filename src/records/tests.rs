@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc;
 
@@ -391,6 +392,33 @@ fn the_thread_writes_everything_says_what_is_written_and_closes_at_the_end() {
 }
 
 #[test]
+fn what_no_disk_has_yet_is_looked_at_wherever_it_waits() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("cdr");
+    let (writer, _) = Writer::start(config(&folder), |_| ()).expect("the folder is free");
+    std::fs::remove_dir_all(&folder).expect("ours");
+    std::fs::write(&folder, "in its place").expect("there is room");
+    let records: Vec<Cdr> = (0..200).map(|n| cdr(n, START)).collect();
+    let wanted: BTreeSet<Id> = records.iter().map(|cdr| cdr.call_id).collect();
+    // The thread takes the first of them in hand, at once or later, and the others stay in the queue.
+    for record in &records {
+        writer.write(record.line());
+    }
+    let mut looked = BTreeSet::new();
+    writer.look_at_waiting(|line| drop(looked.insert(line.call_id)));
+    assert_eq!(looked, wanted);
+    while lock(&writer.shared.in_hand).is_empty() {
+        std::thread::yield_now();
+    }
+    looked.clear();
+    writer.look_at_waiting(|line| drop(looked.insert(line.call_id)));
+    assert_eq!(looked, wanted);
+    std::fs::remove_file(&folder).expect("ours");
+    assert_eq!(writer.stop(Duration::from_secs(60)), 0);
+    assert_eq!(recent_ids(&folder, 1_000).expect("readable").len(), 200);
+}
+
+#[test]
 fn a_full_buffer_is_said_and_nothing_is_dropped() {
     let dir = tempfile::tempdir().expect("a folder");
     let (release, hold) = mpsc::channel::<()>();
@@ -543,6 +571,7 @@ fn a_folder_that_is_made_for_records_is_closed_to_others() {
 fn the_rest_between_groups_ends_early_with_a_full_group_and_with_a_stop() {
     let shared = Shared {
         queue: Mutex::default(),
+        in_hand: Mutex::default(),
         wake: Condvar::new(),
         waiting: AtomicUsize::new(0),
         trouble: Mutex::default(),

@@ -279,6 +279,7 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
         Box::new(move || store.table().recordings_kept())
     };
     kept.archive.keep(kept_by_accounts());
+    kept.archive.ask_too(&records);
     if let Some(recorder) = &recorder {
         recorder.keep(kept_by_accounts());
     }

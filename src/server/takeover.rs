@@ -14,6 +14,8 @@ use crate::call::config::MediaConfig;
 use crate::call::kept::{self, Fate};
 use crate::call::media::{Lanes, MediaPort, Order};
 use crate::call::recording::{self, Fault, Recording, Why};
+use crate::records::recorder::sealed;
+use crate::records::recordings::chain::Cipher;
 use crate::records::recordings::index::Index;
 use crate::store::journal::LeftCall;
 
@@ -187,7 +189,8 @@ impl Left {
             }
         };
         for record in &mut open {
-            let found = index.of_call(record.call_id).next().map(|entry| entry.recording);
+            let found = index.of_call(record.call_id).next();
+            let found = found.map(|entry| (entry.recording, entry.known.as_ref().map(|known| known.sealed)));
             record.recording = left_of(record, found);
         }
     }
@@ -203,13 +206,15 @@ fn is_open(record: &Cdr) -> bool {
     }
 }
 
-/// What became of the recording of a call that nobody goes on with, if `found` is what there is of it. The keeper ends that
+/// What became of the recording of a call that nobody goes on with, if `found` is what there is of it: its id, and what its chain
+/// says of its seal. The keeper ends that
 /// where it was left.
-fn left_of(record: &Cdr, found: Option<Id>) -> Recording {
+fn left_of(record: &Cdr, found: Option<(Id, Option<Cipher>)>) -> Recording {
     match (found, record.recording.fate, record.answered_at) {
-        (Some(id), ..) => Recording {
+        (Some((id, cipher)), ..) => Recording {
             id: Some(id),
             fate: recording::Fate::Gaps(Fault::Restart),
+            sealed: cipher.map(sealed),
             paused_s: 0,
         },
         // It was to be recorded, and was answered.
@@ -239,10 +244,12 @@ mod tests {
             (recording.id, recording.fate.state(), recording.fate.reason())
         };
         let asked = record(Why::NotAnswered, answered);
-        assert_eq!(said(&asked, Some(id)), (Some(id), "gaps", "restart"));
+        let id_of = Some((id, Some(Cipher::Sm4Gcm)));
+        assert_eq!(said(&asked, id_of), (Some(id), "gaps", "restart"));
+        assert_eq!(left_of(&asked, id_of).sealed, Some(recording::Sealed::Sm4Gcm));
         assert_eq!(said(&asked, None), (None, "none", "restart"));
         let early = record(Why::NotAnswered, None);
-        assert_eq!(said(&early, Some(id)), (Some(id), "gaps", "restart"));
+        assert_eq!(said(&early, id_of), (Some(id), "gaps", "restart"));
         assert_eq!(said(&early, None), (None, "none", "not answered"));
         let nobodys = record(Why::NotAsked, answered);
         assert_eq!(said(&nobodys, None), (None, "none", "not asked"));

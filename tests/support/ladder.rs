@@ -242,7 +242,11 @@ impl<S: Stage> Play<S> {
             ["thaw", x] => self.order(Doing::Thaw, Some(x)),
             ["pause", "recording"] => self.control(Control::Pause),
             ["resume", "recording"] => self.control(Control::Resume),
-            ["recorder", what @ ("gap" | "lost" | "waits" | "written"), why] => {
+            [
+                "recorder",
+                what @ ("gap" | "lost" | "waits" | "written" | "sealed"),
+                why,
+            ] => {
                 self.cast.stage.recorder_says(what, why);
                 Ok(())
             }

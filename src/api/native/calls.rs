@@ -12,6 +12,7 @@ use crate::api::error::ApiError;
 use crate::api::fields::{Asked, Body, Fields, Named};
 use crate::api::switchboard::Silent;
 use crate::base::id::Id;
+use crate::call::cdr::Party;
 use crate::call::port::{Answer, CallView, Command, Found};
 use crate::call::recording::{Control, Controlled, Fate};
 
@@ -25,7 +26,11 @@ pub(super) async fn list(
     for answer in desk.board.ask(Command::Calls).await.map_err(silent)? {
         match answer {
             Answer::Calls(more) => calls.extend(more),
-            Answer::Hangup(_) | Answer::Trace(_) | Answer::Recording(_) | Answer::Probed(_) => {
+            Answer::CallsOf(_)
+            | Answer::Hangup(_)
+            | Answer::Trace(_)
+            | Answer::Recording(_)
+            | Answer::Probed(_) => {
                 return Err(crossed());
             }
         }
@@ -33,6 +38,23 @@ pub(super) async fn list(
     calls.sort_by_key(|call| (call.arrived_at, call.call_id));
     let calls: Vec<Value> = calls.iter().map(view::call).collect();
     Ok(Json(json!({"calls": calls})))
+}
+
+/// The calls in which that number takes part; some of them may just have ended.
+pub(super) async fn of_party(desk: &Desk, party: Party) -> Result<Vec<Id>, ApiError> {
+    let mut calls = Vec::new();
+    let answers = desk.board.ask(|ask| Command::CallsOf(ask, party)).await;
+    for answer in answers.map_err(silent)? {
+        match answer {
+            Answer::CallsOf(more) => calls.extend(more),
+            Answer::Calls(_)
+            | Answer::Hangup(_)
+            | Answer::Trace(_)
+            | Answer::Recording(_)
+            | Answer::Probed(_) => return Err(crossed()),
+        }
+    }
+    Ok(calls)
 }
 
 /// `DELETE /v1/calls/{id}` → 202: the call is being ended; its record follows.
@@ -51,7 +73,11 @@ pub(super) async fn hangup(
         match answer {
             Answer::Hangup(Found::Here) => found = Found::Here,
             Answer::Hangup(Found::Nowhere) => {}
-            Answer::Calls(_) | Answer::Trace(_) | Answer::Recording(_) | Answer::Probed(_) => {
+            Answer::Calls(_)
+            | Answer::CallsOf(_)
+            | Answer::Trace(_)
+            | Answer::Recording(_)
+            | Answer::Probed(_) => {
                 return Err(crossed());
             }
         }
@@ -80,7 +106,11 @@ pub(super) async fn trace(State(desk): State<Arc<Desk>>, Named(id): Named) -> Re
         match answer {
             Answer::Trace(Some(lines)) => return Ok(traced(call_id, &lines, true)),
             Answer::Trace(None) => {}
-            Answer::Calls(_) | Answer::Hangup(_) | Answer::Recording(_) | Answer::Probed(_) => {
+            Answer::Calls(_)
+            | Answer::CallsOf(_)
+            | Answer::Hangup(_)
+            | Answer::Recording(_)
+            | Answer::Probed(_) => {
                 return Err(crossed());
             }
         }
@@ -119,7 +149,11 @@ pub(super) async fn record(
             Answer::Recording(found @ (Controlled::Done | Controlled::NotRecorded(_) | Controlled::Over)) => {
                 came = found;
             }
-            Answer::Calls(_) | Answer::Hangup(_) | Answer::Trace(_) | Answer::Probed(_) => {
+            Answer::Calls(_)
+            | Answer::CallsOf(_)
+            | Answer::Hangup(_)
+            | Answer::Trace(_)
+            | Answer::Probed(_) => {
                 return Err(crossed());
             }
         }

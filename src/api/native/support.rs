@@ -17,6 +17,7 @@ use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::id::Id;
 use crate::base::number::Digits;
+use crate::base::redact::Masked;
 use crate::base::time::{Instant, Now, Wall};
 use crate::call::cdr::{CallerKind, Cdr, Media, Recording, ReleasedBy, SCHEMA};
 use crate::call::config::Config;
@@ -308,6 +309,14 @@ fn one_shard(calls: Arc<Mutex<Vec<CallView>>>) -> Arc<Switchboard> {
                 let has = |id| calls.lock().unwrap().iter().any(|c: &CallView| c.call_id == id);
                 let (ask, answer) = match command {
                     Command::Calls(ask) => (ask, Answer::Calls(calls.lock().unwrap().clone())),
+                    Command::CallsOf(ask, party) => {
+                        let shown = Masked(party.own.trim_start_matches('+')).to_string();
+                        let calls = calls.lock().unwrap();
+                        let of = calls
+                            .iter()
+                            .filter(|call| call.caller == shown || call.callee == shown);
+                        (ask, Answer::CallsOf(of.map(|call| call.call_id).collect()))
+                    }
                     Command::Hangup(ask, id) if has(id) => (ask, Answer::Hangup(Found::Here)),
                     Command::Hangup(ask, _) => (ask, Answer::Hangup(Found::Nowhere)),
                     Command::Trace(ask, id) => (ask, Answer::Trace(has(id).then(Vec::new))),

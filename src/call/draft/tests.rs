@@ -104,6 +104,17 @@ fn a_draft_of_the_third_form_is_read() {
 }
 
 #[test]
+fn a_draft_that_says_nothing_of_seals_is_read() {
+    let mut went = record_with(Some("carrier"), 20.5);
+    went.recording.sealed = None;
+    let bytes = Draft::whole(&went, &mut Vec::new()).bytes;
+    let (last, before) = bytes.split_last().expect("some");
+    assert_eq!(*last, 0, "nothing is said");
+    let earlier = [&[FORM_WITHOUT_SEALS], &before[1..]].concat();
+    assert_eq!(record(went.call_id, &earlier, None), Ok(went));
+}
+
+#[test]
 fn a_short_attempt_s_end_stands_alone_and_a_long_one_s_is_told_behind_its_arrival() {
     let ink = &mut Vec::new();
     let mut record = record_with(Some("carrier"), 1.5);

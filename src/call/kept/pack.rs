@@ -18,6 +18,7 @@ use crate::call::leg::caller::InviteState;
 use crate::call::leg::{self, Echo};
 use crate::call::phase::{Call, Recorded};
 use crate::call::port::{CallEntry, LegName, Output};
+use crate::call::recording::Sealed;
 use crate::sip::path::Path;
 use crate::sip::transaction::{ClientId, ServerId};
 
@@ -44,8 +45,8 @@ struct Ring {
     /// Which INVITE of ours.
     invite: Option<ClientId>,
     is_answered: bool,
-    /// Whether what is heard is recorded.
-    is_recorded: bool,
+    /// Whether what is heard is recorded, and with what that is sealed as far as that is known.
+    recorded: Option<Option<Sealed>>,
 }
 
 impl Ring {
@@ -54,7 +55,7 @@ impl Ring {
         Self {
             invite: callee.and_then(|callee| callee.invite_of()),
             is_answered: callee.is_some_and(|callee| callee.state == CalleeState::Answered),
-            is_recorded: call.recording.is_some(),
+            recorded: call.recording.as_ref().map(|course| course.sealed()),
         }
     }
 }
@@ -131,7 +132,7 @@ fn keep_ringing(call: &mut Call, hands: &mut Hands) {
     ink.push(form());
     if let Some(ringing) = ringing(call, hands) {
         write(&mut ink, &Stage::Ringing(Box::new(ringing)));
-        write(&mut ink, &call.recorded());
+        write_recorded(&mut ink, call);
         hands.out.push_back(Output::Journal(CallEntry::Kept {
             call_id: call.record.call_id,
             state: ink.as_slice().into(),
@@ -151,7 +152,7 @@ fn keep_alone(call: &mut Call, hands: &mut Hands) {
     ink.push(form());
     if let Some(alone) = alone(call, hands) {
         write(&mut ink, &Stage::Alone(Box::new(alone)));
-        write(&mut ink, &call.recorded());
+        write_recorded(&mut ink, call);
         hands.out.push_back(Output::Journal(CallEntry::Kept {
             call_id: call.record.call_id,
             state: ink.as_slice().into(),
@@ -159,6 +160,13 @@ fn keep_alone(call: &mut Call, hands: &mut Hands) {
         call.kept.alone = now;
     }
     hands.ink = ink;
+}
+
+/// What becomes of the call's recording.
+fn write_recorded(ink: &mut Vec<u8>, call: &Call) {
+    let recorded = call.recorded();
+    write(ink, &recorded);
+    write(ink, &recorded.ok().and_then(|kept| kept.sealed));
 }
 
 fn alone<'a>(call: &'a Call, hands: &'a Hands) -> Option<Alone<'a>> {
@@ -238,7 +246,7 @@ fn written(call: &Call, hands: &Hands, ink: &mut Vec<u8>) -> Option<Mark> {
         &[LegName::Caller, LegName::Callee].map(|leg| call.bridge.kept_secret(leg)),
     );
     write(ink, &call.cue.left);
-    write(ink, &call.recorded());
+    write_recorded(ink, call);
     let moving = moving(call, hands);
     // Never 0, and the same for the same in this process.
     let settled = hands.dialogs.hasher().hash_one((ink.as_slice(), moving.expire)) | 1;

@@ -8,9 +8,12 @@ use crate::call::bridge::Bridge;
 use crate::call::config::MediaConfig;
 use crate::call::hands::CallRef;
 use crate::call::media::{MediaPort, Order};
+use crate::call::recording::{Kept, Why};
 
 /// The first form that says what becomes of a call's recording.
 const FIRST_WITH_RECORDINGS: u8 = 4;
+/// The first that says with what it is sealed.
+const FIRST_WITH_SEALS: u8 = 5;
 
 /// What has to be known of a kept call before there is a switch that goes on with it.
 #[derive(Clone, PartialEq, Debug)]
@@ -110,7 +113,15 @@ fn recorded<'a>(version: u8, said: &mut form::Recorded, rest: &'a [u8]) -> Resul
     if version < FIRST_WITH_RECORDINGS {
         return Ok(rest);
     }
-    let (recorded, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
+    let (mut recorded, mut rest) =
+        postcard::take_from_bytes::<Result<Kept, Why>>(rest).map_err(|_| Unfit::Unreadable)?;
+    if version >= FIRST_WITH_SEALS {
+        let (sealed, behind) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
+        rest = behind;
+        if let Ok(kept) = &mut recorded {
+            kept.sealed = sealed;
+        }
+    }
     *said = Some(recorded);
     Ok(rest)
 }

@@ -11,8 +11,24 @@ pub struct Recording {
     pub id: Option<Id>,
     /// What became of it.
     pub fate: Fate,
+    /// With what it is sealed; `None`: there is none, or the recorder has not said so.
+    pub sealed: Option<Sealed>,
     /// For how long it was paused, in whole seconds.
     pub paused_s: u32,
+}
+
+/// With what a recording is encrypted on disk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Sealed {
+    /// With nothing: it lies there in clear.
+    #[serde(rename = "none")]
+    No,
+    /// AES-256-GCM.
+    #[serde(rename = "aes-256-gcm")]
+    Aes256Gcm,
+    /// SM4-GCM.
+    #[serde(rename = "sm4-gcm")]
+    Sm4Gcm,
 }
 
 /// What became of a call's recording.
@@ -70,6 +86,7 @@ impl Recording {
         Self {
             id: None,
             fate: Fate::None(why),
+            sealed: None,
             paused_s: 0,
         }
     }
@@ -79,6 +96,7 @@ impl Recording {
         Some(Self {
             id,
             fate: Fate::of_words(state, reason)?,
+            sealed: None,
             paused_s: 0,
         })
     }
@@ -152,6 +170,20 @@ impl Fate {
     }
 }
 
+impl Sealed {
+    /// Each that there is.
+    pub const ALL: [Self; 3] = [Self::No, Self::Aes256Gcm, Self::Sm4Gcm];
+
+    /// As records name it, and chains.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::No => "none",
+            Self::Aes256Gcm => "aes-256-gcm",
+            Self::Sm4Gcm => "sm4-gcm",
+        }
+    }
+}
+
 impl Fault {
     /// Each that there is.
     pub const ALL: [Self; 8] = [
@@ -186,6 +218,8 @@ struct Words {
     id: Option<Id>,
     state: &'static str,
     reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<Sealed>,
     #[serde(skip_serializing_if = "is_zero")]
     paused_s: u32,
 }
@@ -201,6 +235,7 @@ impl Serialize for Recording {
             id: self.id,
             state: self.fate.state(),
             reason: self.fate.reason(),
+            sealed: self.sealed,
             paused_s: self.paused_s,
         };
         words.serialize(s)
@@ -213,12 +248,14 @@ impl<'de> Deserialize<'de> for Recording {
             id,
             state,
             reason,
+            sealed,
             paused_s,
         } = Said::deserialize(d)?;
         let fate = Fate::of_words(&state, &reason);
         Ok(Self {
             id,
             fate: fate.ok_or_else(|| de::Error::custom("no recording's state and reason"))?,
+            sealed,
             paused_s,
         })
     }
@@ -230,6 +267,8 @@ struct Said {
     id: Option<Id>,
     state: String,
     reason: String,
+    #[serde(default)]
+    sealed: Option<Sealed>,
     #[serde(default)]
     paused_s: u32,
 }
@@ -245,6 +284,7 @@ mod tests {
             let recording = Recording {
                 id: Some(Id::from_bits(7)),
                 fate,
+                sealed: Some(Sealed::Sm4Gcm),
                 paused_s: 3,
             };
             let text = serde_json::to_string(&recording).expect("JSON");
@@ -289,6 +329,21 @@ mod tests {
         let text = r#"{"id":null,"state":"none","reason":"not available"}"#;
         let read: Recording = serde_json::from_str(text).expect("a recording");
         assert_eq!(read, Recording::none(Why::Off));
+    }
+
+    #[test]
+    fn how_a_recording_is_sealed_is_said_as_its_chain_says_it() {
+        for sealed in Sealed::ALL {
+            let recording = Recording {
+                id: Some(Id::from_bits(7)),
+                fate: Fate::Kept,
+                sealed: Some(sealed),
+                paused_s: 0,
+            };
+            let text = serde_json::to_string(&recording).expect("JSON");
+            let said = format!(r#""reason":"","sealed":"{}"}}"#, sealed.name());
+            assert!(text.ends_with(&said), "{text}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ fn a_recording_without_a_fault_is_kept_under_the_call_s_id() {
     let record = Recording {
         id: Some(CALL),
         fate: Fate::Kept,
+        sealed: None,
         paused_s: 0,
     };
     assert_eq!(course.record(CALL, at(5_000).at), record);
@@ -150,4 +151,23 @@ fn what_is_left_out_while_other_things_wait_stays_a_gap() {
     course.hear(&gap(Fault::DiskFull));
     course.hear(&Report::Written { recording });
     assert_eq!(course.fate(), Fate::Gaps(Fault::DiskFull));
+}
+
+#[test]
+fn with_what_it_is_sealed_is_said_of_what_is_there_and_known_to_the_next_process() {
+    let mut course = Course::begin(at(0));
+    assert_eq!(course.record(CALL, at(1).at).sealed, None, "nobody has said so");
+    course.hear(&Report::Sealed {
+        recording: CALL,
+        with: Sealed::Sm4Gcm,
+    });
+    let mut next = Course::of_kept(course.kept(), at(2_000), at(2_000).wall);
+    for course in [&course, &next] {
+        assert_eq!(course.record(CALL, at(3_000).at).sealed, Some(Sealed::Sm4Gcm));
+    }
+    next.hear(&Report::Lost {
+        recording: CALL,
+        why: Fault::DiskFails,
+    });
+    assert_eq!(next.record(CALL, at(3_000).at).sealed, None, "there is nothing");
 }

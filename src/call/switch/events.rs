@@ -223,6 +223,12 @@ impl Switch {
     pub(super) fn order(&mut self, now: Now, command: Command) {
         match command {
             Command::Calls(ask) => self.list(now, ask),
+            Command::CallsOf(ask, party) => {
+                let calls = self.calls.iter().flatten();
+                let of = calls.filter(|call| call.record.has(&party));
+                let answer = Answer::CallsOf(of.map(|call| call.record.call_id).collect());
+                self.hands.out.push_back(Output::Answer(ask, answer));
+            }
             Command::Hangup(ask, id) => {
                 let found = match self.by_id.get(&id).copied().and_then(|me| self.take(me)) {
                     Some(mut call) => {

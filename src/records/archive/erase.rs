@@ -1,9 +1,8 @@
 //! Erasing what somebody asks to be erased, and may.
 
-use super::{Archive, Error, call_of, line, may_see};
+use super::{Archive, Error, OfParty, call_of, line, may_see};
 use crate::base::id::Id;
 use crate::base::limits::RECORDINGS_DELETED_AT_ONCE;
-use crate::base::number::Digits;
 use crate::base::time::Wall;
 use crate::records::audit::{Act, Line, Who};
 use crate::records::recordings;
@@ -20,8 +19,8 @@ pub enum Which {
     Call(Id),
     /// Those of a binding's calls.
     Binding(Id),
-    /// Those of calls in which one of these numbers took part, as records write them.
-    Parties(Vec<Digits>),
+    /// Those of calls in which a number took part.
+    Party(OfParty),
 }
 
 /// What became of recordings that were to be erased.
@@ -44,7 +43,7 @@ impl Archive {
         let (one, call) = match &which {
             Which::Recording(id) => (Some(*id), None),
             Which::Call(id) => (None, Some(*id)),
-            Which::Binding(_) | Which::Parties(_) => (None, None),
+            Which::Binding(_) | Which::Party(_) => (None, None),
         };
         let chosen = self.chosen(who, which);
         let asked = match &chosen {
@@ -98,7 +97,7 @@ impl Archive {
                 self.entry(who, id)?;
                 return Ok(vec![id]);
             }
-            Which::Parties(parties) => self.of_parties(parties)?.into_iter().collect(),
+            Which::Party(party) => self.of_party(&party)?.into_iter().collect(),
             Which::Call(id) => {
                 let stand = self.complete()?;
                 stand.index.of_call(id).map(|entry| entry.recording).collect()

@@ -15,13 +15,15 @@ use super::jobs::{Content, Ending, Job, News, Piece, Start};
 use super::marks::{of_audio, of_dump};
 use super::orders::Inbox;
 use super::out::{Out, Told};
+use super::sealing::sealed;
 use super::{Ordered, Shared};
 use crate::base::id::Id;
 use crate::base::limits::RECORDING_SECONDS_MAX;
 use crate::base::time::{Instant, Now};
 use crate::call::recording::{Begin, Fault, Order, Report, Sound, TooShort};
-use crate::records::recordings::chain::{Audio, Loss, Mark, Unwritten, What};
+use crate::records::recordings::chain::{Audio, Cipher, Loss, Mark, Unwritten, What};
 use crate::records::recordings::pen;
+use crate::records::recordings::seal::Key;
 use crate::rtp::recording::dump::{self, Dump};
 use crate::rtp::recording::{Block, Rate, Stereo};
 use crate::rtp::tap::{Consumer, Heard};
@@ -211,7 +213,11 @@ impl Ear {
             }
         };
         if let Some(start) = self.start(shard, now, begin) {
-            self.add(begin.recording, shard, stage, Job::Begin(start));
+            // Said at once: the call may be over before the disk takes anything of it.
+            let with = sealed(start.begin.key.as_ref().map_or(Cipher::None, Key::cipher));
+            let recording = begin.recording;
+            self.shared.report(shard, Report::Sealed { recording, with });
+            self.add(recording, shard, stage, Job::Begin(start));
         }
     }
 

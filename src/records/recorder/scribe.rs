@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::Shared;
 use super::jobs::{Ending, Job, News, Piece, Start};
 use super::notes::{Notes, kept};
+use super::sealing::sealed;
 use super::warnings::Warnings;
 use crate::base::id::Id;
 use crate::base::time::Now;
@@ -422,6 +423,11 @@ impl Sheet {
                 (Audio::Rtpdump | Audio::Wav, _) => None,
             };
             let head = Box::new(pen.head().clone());
+            if matches!(self.stage, Stage::GoesOn) {
+                // By the key of a process before, which may be another than today's.
+                let (recording, with) = (self.begin.recording, sealed(head.sealed));
+                shared.report(self.shard, Report::Sealed { recording, with });
+            }
             shared.settings.archive.tell(archive::News::Begun(head));
             self.stage = Stage::Open(pen);
         }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::call::recording::Sealed;
 use crate::records::recordings::chain::{Cipher, account_name};
 use crate::records::recordings::seal::{BadKey, Key, Keys};
 
@@ -14,6 +15,15 @@ const ENDS: [(&str, Cipher); 2] = [("aes-256-gcm", Cipher::Aes256Gcm), ("sm4-gcm
 const UNTIL: &str = ".until-";
 /// Files that the folder may have.
 const FILES_MAX: usize = 10_000;
+
+/// As calls' records say it.
+pub const fn sealed(with: Cipher) -> Sealed {
+    match with {
+        Cipher::None => Sealed::No,
+        Cipher::Aes256Gcm => Sealed::Aes256Gcm,
+        Cipher::Sm4Gcm => Sealed::Sm4Gcm,
+    }
+}
 
 /// Why recordings can't be sealed as they should be. Whoever it concerns isn't recorded until it is mended: nothing that is to
 /// be sealed is ever written in clear.

@@ -63,7 +63,7 @@ impl Status {
         let count = match report {
             Report::Gap { .. } => &self.gaps,
             Report::Lost { .. } => &self.lost,
-            Report::Waits { .. } | Report::Written { .. } => return,
+            Report::Waits { .. } | Report::Written { .. } | Report::Sealed { .. } => return,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }

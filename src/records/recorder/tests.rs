@@ -17,7 +17,7 @@ use super::keeper::Keeper;
 use super::*;
 use crate::base::id::Id;
 use crate::base::time::{Instant, Wall};
-use crate::call::recording::{Begin, Fault, Sound, TooShort};
+use crate::call::recording::{Begin, Fault, Sealed, Sound, TooShort};
 use crate::records::archive;
 use crate::records::audit::{self, Verdict as Noted};
 use crate::records::recordings::Place;
@@ -210,8 +210,21 @@ impl Stage {
         self.run(ROUND);
     }
 
+    /// What was reported since the last time, but for seals.
     fn told(&self) -> Vec<Report> {
-        std::mem::take(&mut self.told.lock().unwrap())
+        let told = std::mem::take(&mut *self.told.lock().unwrap()).into_iter();
+        told.filter(|report| !matches!(report, Report::Sealed { .. }))
+            .collect()
+    }
+
+    /// With what recordings are sealed, as that was reported; since what was reported was asked for last.
+    fn seals(&self) -> Vec<(Id, Sealed)> {
+        let told = self.told.lock().unwrap();
+        let seals = told.iter().filter_map(|report| match report {
+            Report::Sealed { recording, with } => Some((*recording, *with)),
+            Report::Gap { .. } | Report::Lost { .. } | Report::Waits { .. } | Report::Written { .. } => None,
+        });
+        seals.collect()
     }
 
     /// What its call says when it is too short: less than a second.
@@ -301,6 +314,16 @@ fn both(frames: &[[i16; 2]]) -> usize {
     frames.iter().filter(is_both).count()
 }
 
+/// At noon a server began a recording, both of whose sides spoke; so much later it was killed.
+fn left_by_a_killed_one(dir: &Path, later: Duration) -> Box<Begin> {
+    let mut stage = Stage::at(dir, 0);
+    let begin = stage.begin(1, Sound::Narrow);
+    stage.order(Order::Begin(begin.clone()));
+    stage.speaks(1);
+    stage.run(later);
+    begin
+}
+
 #[test]
 fn a_call_is_recorded_as_it_was_heard_and_is_whole_when_it_is_over() {
     let dir = folder();
@@ -347,12 +370,7 @@ fn what_is_said_in_a_pause_is_not_kept_and_what_was_said_just_before_is() {
 #[test]
 fn a_recording_of_a_killed_server_goes_on_in_the_same_file_with_the_gap_marked() {
     let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    let begin = stage.begin(1, Sound::Narrow);
-    stage.order(Order::Begin(begin.clone()));
-    stage.speaks(1);
-    stage.run(seconds(4));
-    drop(stage);
+    let begin = left_by_a_killed_one(dir.path(), seconds(4));
     let mut stage = Stage::at(dir.path(), 6_000);
     stage.order(Order::GoOn(begin));
     stage.run(ROUND);
@@ -413,11 +431,7 @@ fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was
 #[test]
 fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
     let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
-    stage.speaks(1);
-    stage.run(seconds(3));
-    drop(stage);
+    left_by_a_killed_one(dir.path(), seconds(3));
     let mut stage = Stage::at(dir.path(), 60_000);
     stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
     stage.run(seconds(2));

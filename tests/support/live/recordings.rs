@@ -61,7 +61,9 @@ pub fn amiss(dir: &Path, cdrs: &[Value]) -> Option<String> {
             }
             (_, _) => false,
         };
-        if !fits {
+        // No key is there.
+        let is_clear = said["sealed"] == "none";
+        if !fits || is_clear != said["id"].is_string() {
             return Some(format!("a record says {said} of a recording that is {verdict:?}"));
         }
     }

@@ -6,7 +6,7 @@ use umbra::base::id::Id;
 use umbra::call::cdr::Cdr;
 use umbra::call::media;
 use umbra::call::port::{Command, Input};
-use umbra::call::recording::{Control, Controlled, Fate, Fault, Order, Report, Why};
+use umbra::call::recording::{Control, Controlled, Fate, Fault, Order, Report, Sealed, Why};
 use umbra::rtp::tap::Channel;
 
 use super::World;
@@ -207,17 +207,22 @@ impl Recorder {
 impl World {
     /// The recorder says that of the recording that began last.
     pub(super) fn recorder_says(&mut self, what: &str, why: &str) {
+        let recording = self.recorder.last.expect("something is recorded");
+        if what == "sealed" {
+            let with = Sealed::ALL.into_iter().find(|sealed| sealed.name() == why);
+            let with = with.unwrap_or_else(|| panic!("nothing is sealed with {why}"));
+            return self.reports(Report::Sealed { recording, with });
+        }
         let why = Fault::ALL
             .into_iter()
             .find(|fault| fault.name().replace(' ', "-") == why)
             .unwrap_or_else(|| panic!("no fault is {why}"));
-        let recording = self.recorder.last.expect("something is recorded");
         self.reports(match what {
             "gap" => Report::Gap { recording, why },
             "lost" => Report::Lost { recording, why },
             "waits" => Report::Waits { recording, why },
             "written" => Report::Written { recording },
-            other => panic!("the recorder says gap, lost, waits or written, not {other}"),
+            other => panic!("the recorder says gap, lost, waits, written or sealed, not {other}"),
         });
     }
 
@@ -239,6 +244,8 @@ impl World {
                     self.recorder.unkept.insert(recording)
                 }
                 Report::Written { .. } => self.recorder.unkept.remove(&recording),
+                // It says nothing of what is kept.
+                Report::Sealed { .. } => false,
             };
         }
         for shard in 0..self.switches.len() {

@@ -83,6 +83,38 @@ fn an_account_whose_key_cannot_be_used_is_not_recorded_in_clear_and_the_others_g
     assert_eq!(sealing.faults().count(), 3);
 }
 
+#[test]
+fn with_what_a_recording_is_sealed_is_reported_whatever_the_disk_does_and_by_its_chain_when_it_goes_on() {
+    let (dir, keys) = (folder(), folder());
+    key_file(keys.path(), "acme.sm4-gcm", '1', 32);
+    let read = || Sealing::read(Some(keys.path()), None);
+    let mut stage = Stage::with(dir.path(), 0, read());
+    fault::set_room(Some(0));
+    let sealed = stage.begin(1, Sound::Narrow);
+    stage.order(Order::Begin(sealed.clone()));
+    let mut plain = stage.begin(2, Sound::Narrow);
+    plain.account = "plain".into();
+    stage.order(Order::Begin(plain));
+    stage.run(ROUND);
+    assert_eq!(stage.seals(), [(id(1), Sealed::Sm4Gcm), (id(2), Sealed::No)]);
+    fault::set_room(None);
+    stage.speaks(1);
+    stage.run(seconds(4));
+    drop(stage);
+    // The next server's key is another one, and the recording goes on with its own.
+    key_file(keys.path(), "acme.until-2026-11-22.sm4-gcm", '1', 32);
+    std::fs::remove_file(keys.path().join("acme.sm4-gcm")).expect("ours");
+    key_file(keys.path(), "acme.aes-256-gcm", '2', 64);
+    let mut stage = Stage::with(dir.path(), 6_000, read());
+    stage.order(Order::GoOn(sealed));
+    stage.order(Order::Begin(stage.begin(3, Sound::Narrow)));
+    stage.run(seconds(2));
+    assert_eq!(
+        stage.seals(),
+        [(id(3), Sealed::Aes256Gcm), (id(1), Sealed::Sm4Gcm)]
+    );
+}
+
 fn key_file(folder: &Path, name: &str, digit: char, digits: usize) {
     use std::os::unix::fs::PermissionsExt as _;
     let file = folder.join(name);
