@@ -288,6 +288,17 @@ impl Course {
         }
     }
 
+    /// It goes on with its call. Whether it begins anew, for nothing of it was kept so far: then its beginning is missing.
+    const fn goes_on(&mut self) -> bool {
+        match &mut self.fault {
+            Some((_, loss @ Loss::All)) => {
+                *loss = Loss::Some;
+                true
+            }
+            Some((_, Loss::Some)) | None => false,
+        }
+    }
+
     /// How long it has lasted, by the clock that nobody sets.
     fn lasts(&self, now: Instant) -> Duration {
         self.before.saturating_add(now - self.since)

@@ -155,6 +155,10 @@ impl Call {
                 hands.out.push_back(Output::Record(order));
             }
             (None, Some(_), Goes::On) => {
+                if course.goes_on() {
+                    // While it was lost nobody was told.
+                    self.owe_sentence();
+                }
                 let begin = self.beginning(&course, now);
                 hands.out.push_back(Output::Record(Order::GoOn(begin)));
                 if course.paused.is_some() {
