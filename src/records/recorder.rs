@@ -24,6 +24,7 @@ mod marks;
 mod notes;
 mod orders;
 mod out;
+mod room;
 mod scribe;
 mod sealing;
 mod status;
@@ -39,6 +40,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
+pub use room::KeepFree;
 pub use sealing::{NoKey, Sealing};
 pub use status::Counts;
 
@@ -67,6 +69,8 @@ pub struct Config {
     pub keep_days: u32,
     /// Before so many days nobody may erase one.
     pub at_least_days: u32,
+    /// How much of its disk stays free.
+    pub keep_free: KeepFree,
     /// The folder of the accounts' keys.
     pub keys: Option<PathBuf>,
     /// Which of them seals the recordings of accounts that have none.

@@ -155,6 +155,7 @@ fn is_broken(error: &Error) -> bool {
     match error {
         Error::Damaged(..) | Error::NoKey(..) | Error::Newer(..) => true,
         Error::Full(_)
+        | Error::Short(..)
         | Error::Disk(..)
         | Error::Taken(_)
         | Error::Busy(_)

@@ -233,6 +233,7 @@ fn config(dir: &Path) -> Config {
         dir: dir.to_owned(),
         keep_days: 30,
         at_least_days: 0,
+        keep_free: KeepFree::Usual,
         keys: None,
         key: None,
         audit_dir: dir.join("audit"),

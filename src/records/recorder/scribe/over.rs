@@ -96,7 +96,7 @@ impl Scribe {
                 Leaving::Drops(short) => self.try_drop(short),
                 Leaving::Ends(abandoned) => self.try_end(abandoned),
             };
-            if let Err(Error::Full(_) | Error::Disk(..) | Error::Busy(_)) = outcome {
+            if let Err(Error::Full(_) | Error::Short(..) | Error::Disk(..) | Error::Busy(_)) = outcome {
                 self.left.push(leaving);
                 continue;
             }
