@@ -150,7 +150,8 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
     };
     // People are talking: what they say goes on before anything else is opened.
     let kept = open_archive(&conf)?;
-    let (recorder, taps) = start_recorder(&conf, &clock, &post, &kept)?;
+    let (keeper, taps) = start_recorder(&conf, &clock, &post, &kept)?;
+    let recorder = keeper.clone().filter(|_| conf.switch.recordings.is_some());
     let media = start_media(&conf, (started, files), &clock, &mut chance, &post, taps)?;
     let threads = media.get().map_or(&[][..], Vec::as_slice);
     room::give_orders(threads, &lanes, left.media.drain(..), &health);
@@ -285,8 +286,8 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
         Box::new(move || store.table().recordings_kept())
     };
     kept.archive.keep(kept_by_accounts());
-    if let Some(recorder) = &recorder {
-        recorder.keep(kept_by_accounts());
+    if let Some(keeper) = &keeper {
+        keeper.keep(kept_by_accounts());
     }
     let (taken, ended) = (0, left.ended);
     let takeover = tallies
@@ -344,7 +345,7 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
         board,
         http,
         records,
-        recorder,
+        recorder: keeper,
         archive: kept.archive,
         journal,
         store,

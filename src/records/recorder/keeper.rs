@@ -22,16 +22,21 @@ const NAMED_MAX: usize = 8;
 /// Longer than a call lasts: one that ended after some time began no earlier than that before it.
 const BEGAN_BEFORE_MAX: Duration = Duration::from_secs(2 * 86_400);
 
-/// Looks after the folder, from when it is told that all calls have been gone on with until `stops` is dropped.
-pub(super) fn run(shared: &Shared, stops: &Receiver<()>) {
+/// Looks after the folder, so long after it is told that all calls have been gone on with, until `stops` is dropped.
+pub(super) fn run(shared: &Shared, stops: &Receiver<()>, first: Duration) {
     if stops.recv().is_err() {
         return;
     }
     let mut keeper = Keeper::default();
-    let mut rest = RECORDING_ABANDONED_AFTER;
+    let mut rest = first;
     while stops.recv_timeout(rest) == Err(RecvTimeoutError::Timeout) {
         keeper.look(shared, shared.now().wall);
-        rest = EVERY;
+        // What another server had not left yet, it has by then.
+        rest = if rest.is_zero() {
+            RECORDING_ABANDONED_AFTER
+        } else {
+            EVERY
+        };
     }
 }
 
