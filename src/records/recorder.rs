@@ -29,6 +29,7 @@ mod room;
 mod scribe;
 mod sealing;
 mod status;
+mod trust;
 mod warnings;
 
 use std::collections::VecDeque;
@@ -46,7 +47,7 @@ pub use sealing::{NoKey, Sealing};
 pub use status::Counts;
 
 use crate::base::limits::{RECORDING_ABANDONED_AFTER, RECORDING_ORDERS_MAX};
-use crate::base::time::Now;
+use crate::base::time::{Now, Wall};
 use crate::call::recording::{Order, Report};
 use crate::masking::recording::Keeping;
 use crate::records::archive::Archive;
@@ -130,6 +131,8 @@ pub struct Settings {
     pub audit: Arc<Audit>,
     /// What time it is.
     pub clock: Clock,
+    /// What the system's clock shows, which may be set back.
+    pub system: Box<dyn Fn() -> Wall + Send + Sync>,
     /// Where reports go.
     pub tell: Tell,
     /// Who is told which recordings there are.
@@ -313,6 +316,7 @@ impl Recorder {
         self.shared
             .status
             .trouble()
+            .or_else(|| self.shared.status.doubt())
             .or_else(|| self.shared.settings.sealing.faults().next().map(NoKey::to_string))
     }
 

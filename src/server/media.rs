@@ -161,6 +161,7 @@ pub(super) fn start_recorder(
         sealing: kept.sealing.clone(),
         node: conf.switch.node.as_str().into(),
         clock: Box::new(move || clock.now()),
+        system: Box::new(Clock::of_system),
         tell: Box::new(move |shard, report| post.bring_of_recording(shard, report)),
         archive: kept.archive.clone(),
         config: conf.recordings.clone(),

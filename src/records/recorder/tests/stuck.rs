@@ -298,7 +298,7 @@ fn what_is_longer_than_its_call_says_is_never_dropped() {
     stage.order(stage.short(2));
     stage.run(seconds(2));
     assert_eq!(stage.shared.status.counts().open, 0);
-    Keeper::default().look(&stage.shared, stage.now().wall);
+    look(&mut Keeper::default(), &stage, stage.now().wall);
     for number in [1, 2] {
         assert_eq!(is_whole(&stage.place(number)), Some(1), "{number}");
     }
@@ -387,7 +387,7 @@ fn the_keeper_deletes_what_is_old_and_nothing_else() {
     }
     let there = |index: &Index| [1, 2, 3].map(|number| index.get(id(number)).is_some());
     let stage = Stage::at(dir.path(), 0);
-    Keeper::default().look(&stage.shared, noon());
+    look(&mut Keeper::default(), &stage, noon());
     let (all, _) = Index::scan(dir.path()).expect("it can be read");
     assert_eq!(there(&all), [false, true, true]);
 }
