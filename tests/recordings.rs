@@ -122,3 +122,29 @@ fn calls_of_a_95_number_are_never_recorded() {
     let (index, scanned) = Index::scan(&dir(&server)).expect("it can be read");
     assert!(index.is_empty() && scanned.unreadable == 0);
 }
+
+#[test]
+fn a_server_that_records_no_more_still_ends_shows_and_erases_what_was_recorded() {
+    let callee = Callee::new();
+    let mut server = recording(&callee);
+    let talk = Talk::saying(server.sip, callee, 1, X, Said::tones().spoken());
+    passed(talk.began()[0], Duration::from_secs(3));
+    server.kill();
+    let conf = server.folder().join("umbra.toml");
+    let text = std::fs::read_to_string(&conf).expect("its conf");
+    std::fs::write(&conf, text.replace("enabled = true", "enabled = false")).expect("it is ours");
+    server.start_again();
+    talk.both_hear();
+    talk.end();
+    let record = server.settled(1).remove(0);
+    assert_eq!(record["recording"]["state"], "gaps", "{record}");
+    // Nobody goes on with it, and it isn't left as it is.
+    let recorded = all(&dir(&server), 1).remove(0);
+    assert!(recorded.gaps() >= 1, "where it ends is marked");
+    is_noted(&server, &recorded);
+    let id = recorded.entry.recording.to_string();
+    assert!(server.done("recording list").contains(&id));
+    assert!(server.done(&format!("recording verify {id}")).contains("whole"));
+    server.done(&format!("recording erase {id} --yes"));
+    assert!(!server.done("recording list").contains(&id));
+}

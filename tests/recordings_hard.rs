@@ -17,7 +17,7 @@ use serde_json::Value;
 use umbra::records::recordings::verify::Verdict;
 
 use recorded::{Recorded, Said, all, dir, passed, present, record_of, recording, talks};
-use server::{Server, fill, until};
+use server::{A, B, SMALL_DISK, Server, X, fill, until};
 use talk::{Callee, Talk};
 
 const CALLS: u32 = 50;
@@ -108,6 +108,8 @@ fn a_disk_that_is_full_under_fifty_recordings_disturbs_no_call_and_leaves_a_mark
     let _alone = alone();
     let callee = Callee::new();
     let mut server = recording(&callee, CAPACITY);
+    // All of the disk is theirs.
+    server.add_to_conf("keep_free = \"0\"\n");
     fs::create_dir(dir(&server)).expect("a place for the disk");
     let Some(disk) = server.launch_with_a_disk("150m", "data/recordings") else {
         eprintln!("no mount namespace here: left out");
@@ -164,6 +166,82 @@ fn a_disk_that_is_full_under_fifty_recordings_disturbs_no_call_and_leaves_a_mark
         let after = recorded.second_after(room) + 2;
         recorded.both_lie_right(&said, after..recorded.seconds() - 1, began);
     }
+}
+
+/// Bytes of all that is recorded.
+fn recorded_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return 0;
+    };
+    let paths = entries.map(|entry| entry.expect("it can be listed").path());
+    paths
+        .map(|path| match fs::metadata(&path) {
+            Ok(meta) if meta.is_file() => meta.len(),
+            Ok(_) | Err(_) => recorded_bytes(&path),
+        })
+        .sum()
+}
+
+#[test]
+fn recordings_leave_room_for_the_records_of_their_calls_and_go_on_when_there_is_more() {
+    const KEPT_FREE: u64 = 20 << 20;
+    let _alone = alone();
+    let callee = Callee::new();
+    let mut server = recording(&callee, 50);
+    server.add_to_conf("keep_free = \"20MiB\"\n");
+    fs::remove_dir_all(server.data()).expect("the data");
+    fs::create_dir(server.data()).expect("a place for the disk");
+    if !server.launch_on_a_disk_of(SMALL_DISK) {
+        eprintln!("no mount namespace here: left out");
+        return;
+    }
+    server.await_answer();
+    until("room is kept for a start", || {
+        server.reserve() == umbra::base::limits::DISK_RESERVE_BYTES
+    });
+    server.bind(X, A, B, "--record");
+    let said = Said::tones();
+    let other = callee.another();
+    let held = talks(&server, callee, 0..1, &said).remove(0);
+    let began = held.began();
+    passed(began[0], seconds(3));
+
+    // Half of what is to be free is: plenty for records, and none for recordings.
+    let filler = server.data().join("filler");
+    let disk = rustix::fs::statvfs(server.data()).expect("it can be asked");
+    let taken = disk.f_bavail * disk.f_frsize - KEPT_FREE / 2;
+    fs::write(&filler, vec![0x55; taken as usize]).expect("there is room");
+    until("the owner hears of it", || {
+        server
+            .done("status")
+            .contains("20 MiB are to be free there for everything else")
+    });
+    let bytes = recorded_bytes(&dir(&server));
+    let brief = talks(&server, other, 1..2, &said).remove(0);
+    let brief_began = brief.began();
+    passed(brief_began[0], seconds(3));
+    brief.end();
+    until("its record is written", || server.records().len() == 1);
+    is_said(&server.records()[0], ["gaps", "disk full"]);
+    assert_eq!(recorded_bytes(&dir(&server)), bytes, "nothing is recorded");
+
+    fs::remove_file(filler).expect("our own file");
+    let room = SystemTime::now();
+    until("all is well again", || {
+        !server.done("status").contains("are to be free there")
+    });
+    passed(room, seconds(3));
+    held.end();
+    let records = server.settled(2);
+    let all = all(&dir(&server), 2);
+    for recorded in &all {
+        // What waited is there, and what came then.
+        assert_eq!(recorded.gaps(), 0);
+        let is_brief = record_of(&records, recorded)["call_id"] == records[0]["call_id"];
+        let began = if is_brief { brief_began } else { began };
+        recorded.both_lie_right(&said, 1..recorded.seconds() - 1, began);
+    }
+    is_said(&records[1], ["kept", ""]);
 }
 
 #[test]

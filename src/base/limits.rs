@@ -625,5 +625,7 @@ pub const RECORDING_STALLED_AFTER: Duration = Duration::from_secs(RECORDING_WAIT
 /// Orders that wait for the recorder. No recording begins while half of them do; those that are open can end whatever waits,
 /// and pauses beyond it are added up.
 pub const RECORDING_ORDERS_MAX: usize = 65_536;
+/// Bytes of their disk that recordings leave free where the conf doesn't say, unless a twentieth of the disk is less.
+pub const RECORDINGS_KEEP_FREE: u64 = 1 << 30;
 /// How long after a start recordings of the process before are waited for; then those that nobody goes on with end.
 pub const RECORDING_ABANDONED_AFTER: Duration = Duration::from_secs(60);

@@ -300,6 +300,7 @@ fn recordings(root: &Section<'_>) -> (Option<Recordings>, recorder::Config) {
         "pause_by",
         "audit_dir",
         "audit_keep_days",
+        "keep_free",
     ];
     let section = root.section("recordings", "[recordings]", &keys);
     let shortest = limits::RECORDING_SHORTEST.as_millis() as u32;
@@ -318,6 +319,12 @@ fn recordings(root: &Section<'_>) -> (Option<Recordings>, recorder::Config) {
             .map(|code| Pausing { code, by }),
     };
     let folder = |text: &str| Ok((!text.is_empty()).then(|| PathBuf::from(text)));
+    let kept_free = |text: &str| match text {
+        "" => Ok(recorder::KeepFree::Usual),
+        text => value::size(text)
+            .map(recorder::KeepFree::Bytes)
+            .ok_or_else(|| "write a size as \"500MiB\" or \"2GiB\", or 0 for none".into()),
+    };
     let name = |text: &str| match text {
         "" => Ok(None),
         name => plain_name(name).map(|()| Some(name.into())),
@@ -326,6 +333,7 @@ fn recordings(root: &Section<'_>) -> (Option<Recordings>, recorder::Config) {
         dir: path(&section, "dir", "data/recordings"),
         keep_days: section.integer("keep_days", 1..=limits::RECORDINGS_KEEP_DAYS_MAX, 30),
         at_least_days: section.integer("at_least_days", 0..=limits::RECORDINGS_KEEP_DAYS_MAX, 0),
+        keep_free: section.parsed("keep_free", recorder::KeepFree::Usual, kept_free),
         keys: section.parsed("keys", None, folder),
         key: section.parsed("key", None, name),
         audit_dir: path(&section, "audit_dir", "data/audit"),

@@ -56,6 +56,7 @@ pub const KEYS: &[(&str, Takes)] = &[
     ("recordings.dir", Takes::Restart),
     ("recordings.keep_days", Takes::Restart),
     ("recordings.at_least_days", Takes::Restart),
+    ("recordings.keep_free", Takes::Restart),
     ("recordings.keys", Takes::Restart),
     ("recordings.key", Takes::Restart),
     ("recordings.audit_dir", Takes::Restart),

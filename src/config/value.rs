@@ -24,6 +24,19 @@ pub fn duration(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
+/// Bytes as people write them: `0`, `512MiB`, `2GiB`. `None` for anything else.
+pub(super) fn size(text: &str) -> Option<u64> {
+    let units = [("MiB", 1 << 20), ("GiB", 1 << 30)];
+    if text == "0" {
+        return Some(0);
+    }
+    let (number, bytes) = units
+        .into_iter()
+        .find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)))?;
+    let number: u64 = number.parse().ok().filter(|_| !number.starts_with('+'))?;
+    number.checked_mul(bytes)
+}
+
 /// An address and port to listen on, such as `example`.
 pub(super) fn listening(text: &str, example: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text

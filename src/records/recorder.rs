@@ -9,7 +9,8 @@
 //! * The `scribe` writes what comes of that, syncs it once a second, and tries again what the disk refused. What waits for
 //!   it has a limit in bytes ([`RECORDING_WAITING_BYTES_MAX`](crate::base::limits::RECORDING_WAITING_BYTES_MAX)); what comes
 //!   beyond is left out, marked in the recording, and reported.
-//! * The `keeper` ends recordings that a killed server left and nobody goes on with, and deletes old ones.
+//! * The `keeper` ends recordings that a killed server left and nobody goes on with, and deletes old ones. It does so too where
+//!   calls aren't recorded any more: what there is has its term.
 //!
 //! The [`archive`](super::archive) is told which recordings there are.
 //!
@@ -19,13 +20,16 @@
 mod ear;
 mod jobs;
 mod keeper;
+mod left;
 mod marks;
 mod notes;
 mod orders;
 mod out;
+mod room;
 mod scribe;
 mod sealing;
 mod status;
+mod trust;
 mod warnings;
 
 use std::collections::VecDeque;
@@ -38,11 +42,12 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
+pub use room::KeepFree;
 pub use sealing::{NoKey, Sealing, sealed};
 pub use status::Counts;
 
-use crate::base::limits::RECORDING_ORDERS_MAX;
-use crate::base::time::Now;
+use crate::base::limits::{RECORDING_ABANDONED_AFTER, RECORDING_ORDERS_MAX};
+use crate::base::time::{Now, Wall};
 use crate::call::recording::{Order, Report};
 use crate::masking::recording::Keeping;
 use crate::records::archive::Archive;
@@ -66,6 +71,8 @@ pub struct Config {
     pub keep_days: u32,
     /// Before so many days nobody may erase one.
     pub at_least_days: u32,
+    /// How much of its disk stays free.
+    pub keep_free: KeepFree,
     /// The folder of the accounts' keys.
     pub keys: Option<PathBuf>,
     /// Which of them seals the recordings of accounts that have none.
@@ -124,6 +131,8 @@ pub struct Settings {
     pub audit: Arc<Audit>,
     /// What time it is.
     pub clock: Clock,
+    /// What the system's clock shows, which may be set back.
+    pub system: Box<dyn Fn() -> Wall + Send + Sync>,
     /// Where reports go.
     pub tell: Tell,
     /// Who is told which recordings there are.
@@ -143,6 +152,16 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            status: Status::default(),
+            unsaid: Mutex::default(),
+            leaves: AtomicBool::new(false),
+            terms: OnceLock::new(),
+        })
+    }
+
     fn now(&self) -> Now {
         (self.settings.clock)()
     }
@@ -185,7 +204,7 @@ struct Ordered {
     order: Order,
 }
 
-/// A running recorder: any thread may hold it in an `Arc`.
+/// A running recorder, or its keeper alone: any thread may hold it in an `Arc`.
 pub struct Recorder {
     shared: Arc<Shared>,
     orders: Orders,
@@ -203,25 +222,39 @@ impl Recorder {
     /// # Errors
     /// The system gives no thread.
     pub fn start(settings: Settings, rings: Vec<Consumer>) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            settings,
-            status: Status::default(),
-            unsaid: Mutex::default(),
-            leaves: AtomicBool::new(false),
-            terms: OnceLock::new(),
-        });
+        let shared = Shared::new(settings);
         let (orders, inbox) = orders::orders(RECORDING_ORDERS_MAX);
         let (jobs, work) = crossbeam_channel::unbounded();
         let (news, tidings) = crossbeam_channel::unbounded();
-        let (keeps, kept) = crossbeam_channel::bounded(1);
         let ear = Ear::new(shared.clone(), rings, inbox, jobs, tidings);
         let scribe = Scribe::new(shared.clone(), news);
-        let keeper = shared.clone();
         let threads = vec![
             spawn("rec-ear", move || ear.run())?,
             spawn("rec-pen", move || scribe.run(&work))?,
         ];
-        let keeper = spawn("rec-keeper", move || keeper::run(&keeper, &kept))?;
+        // Calls of the process before go on, and their recordings with them.
+        Self::with_keeper(shared, orders, threads, RECORDING_ABANDONED_AFTER)
+    }
+
+    /// Starts none, but what looks after the recordings that there are: no call is recorded any more. Whoever orders one is
+    /// told that it is lost.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn keep_only(settings: Settings) -> io::Result<Self> {
+        let (orders, _) = orders::orders(RECORDING_ORDERS_MAX);
+        Self::with_keeper(Shared::new(settings), orders, Vec::new(), Duration::ZERO)
+    }
+
+    fn with_keeper(
+        shared: Arc<Shared>,
+        orders: Orders,
+        threads: Vec<JoinHandle<()>>,
+        first: Duration,
+    ) -> io::Result<Self> {
+        let (keeps, kept) = crossbeam_channel::bounded(1);
+        let keeper = shared.clone();
+        let keeper = spawn("rec-keeper", move || keeper::run(&keeper, &kept, first))?;
         Ok(Self {
             shared,
             orders,
@@ -275,12 +308,15 @@ impl Recorder {
         let is_stopping = self.shared.leaves.load(Ordering::Acquire);
         if threads.iter().any(JoinHandle::is_finished) || self.keeper.is_finished() && !is_stopping {
             return Some(
-                "a thread of the recorder has ended by a fault, and calls are not recorded: restart the server".into(),
+                "a thread of the recorder has ended by a fault, and recordings are not made or not kept as they should: \
+                 restart the server"
+                    .into(),
             );
         }
         self.shared
             .status
             .trouble()
+            .or_else(|| self.shared.status.doubt())
             .or_else(|| self.shared.settings.sealing.faults().next().map(NoKey::to_string))
     }
 

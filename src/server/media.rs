@@ -143,14 +143,16 @@ pub(super) fn open_archive(conf: &Conf) -> anyhow::Result<Kept> {
     Ok(Kept { archive, sealing })
 }
 
-/// Starts the recorder, if the conf has calls recorded: it, and where each media thread's taps put what they hear.
+/// Starts the recorder, if the conf has calls recorded: it, and where each media thread's taps put what they hear. Where calls
+/// were recorded once, what is left of that is still kept as long as it has to be, and no longer.
 pub(super) fn start_recorder(
     conf: &Conf,
     clock: &Clock,
     post: &Post,
     kept: &Kept,
 ) -> anyhow::Result<(Option<Arc<Recorder>>, Vec<Producer>)> {
-    if conf.switch.recordings.is_none() {
+    let are_recorded = conf.switch.recordings.is_some();
+    if !are_recorded && !conf.recordings.dir.is_dir() {
         return Ok((None, Vec::new()));
     }
     let (clock, post) = (clock.clone(), post.clone());
@@ -159,10 +161,15 @@ pub(super) fn start_recorder(
         sealing: kept.sealing.clone(),
         node: conf.switch.node.as_str().into(),
         clock: Box::new(move || clock.now()),
+        system: Box::new(Clock::of_system),
         tell: Box::new(move |shard, report| post.bring_of_recording(shard, report)),
         archive: kept.archive.clone(),
         config: conf.recordings.clone(),
     };
+    if !are_recorded {
+        let keeper = Recorder::keep_only(settings).context("no thread for recordings")?;
+        return Ok((Some(Arc::new(keeper)), Vec::new()));
+    }
     let threads = conf.switch.media.threads;
     let bytes = (TAP_RING_BYTES / threads.max(1)).max(RECORDING_RING_BYTES);
     let rings = (0..threads).map(|_| tap::ring(bytes));

@@ -93,6 +93,7 @@ pub struct Running {
     board: Arc<Switchboard>,
     http: tokio::runtime::Runtime,
     records: Arc<cdr_file::Writer>,
+    /// Who records calls, or keeps what was recorded once.
     recorder: Option<Arc<Recorder>>,
     archive: Arc<Archive>,
     journal: Journal,

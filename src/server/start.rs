@@ -150,7 +150,8 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
     };
     // People are talking: what they say goes on before anything else is opened.
     let kept = open_archive(&conf)?;
-    let (recorder, taps) = start_recorder(&conf, &clock, &post, &kept)?;
+    let (keeper, taps) = start_recorder(&conf, &clock, &post, &kept)?;
+    let recorder = keeper.clone().filter(|_| conf.switch.recordings.is_some());
     let media = start_media(&conf, (started, files), &clock, &mut chance, &post, taps)?;
     let threads = media.get().map_or(&[][..], Vec::as_slice);
     room::give_orders(threads, &lanes, left.media.drain(..), &health);
@@ -158,11 +159,17 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
 
     // An hour of them may take seconds to read.
     let bad_prompts = prompts::read(&mut conf);
+    let mut unfinished = Vec::new();
     let Disk { store, records } = open_disk(&conf, &clock, &health, &journal, |recorded| {
         room::give_orders(threads, &lanes, left.close(recorded), &health);
-        left.look_for_recordings(&conf.recordings.dir);
+        unfinished = left.look_for_recordings(&conf.recordings.dir);
         std::mem::take(&mut left.records)
     })?;
+    if let Some(recorder) = &recorder {
+        for order in unfinished {
+            recorder.order(0, clock.now(), order);
+        }
+    }
     journal.told(&left.unreadable);
     let asker = asking::start(&conf.ask, &health, &transport.doors)?;
     let (wish, wishes) = channel();
@@ -280,8 +287,8 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
     };
     kept.archive.keep(kept_by_accounts());
     kept.archive.ask_too(&records);
-    if let Some(recorder) = &recorder {
-        recorder.keep(kept_by_accounts());
+    if let Some(keeper) = &keeper {
+        keeper.keep(kept_by_accounts());
     }
     let (taken, ended) = (0, left.ended);
     let takeover = tallies
@@ -339,7 +346,7 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
         board,
         http,
         records,
-        recorder,
+        recorder: keeper,
         archive: kept.archive,
         journal,
         store,

@@ -55,6 +55,11 @@ impl Clock {
         now.wall.since(Wall::from_millis(system_us / 1_000))
     }
 
+    /// What the system's clock shows: something earlier than ours, if it was set back.
+    pub fn of_system() -> Wall {
+        Wall::from_millis(system_us() / 1_000)
+    }
+
     fn elapsed_us(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }

@@ -309,9 +309,9 @@ fn refusal(error: archive::Error) -> ApiError {
         Error::NoLinks(_) => ApiError::unavailable("no_links", sentence),
         Error::Link(Refused::Forged) => ApiError::new(StatusCode::FORBIDDEN, "bad_link", sentence),
         Error::Link(Refused::Expired) => ApiError::new(StatusCode::GONE, "link_expired", sentence),
-        Error::Recording(recordings::Error::Full(_) | recordings::Error::Disk(..)) => {
-            ApiError::unavailable("recording_unreadable", sentence)
-        }
+        Error::Recording(
+            recordings::Error::Full(_) | recordings::Error::Short(..) | recordings::Error::Disk(..),
+        ) => ApiError::unavailable("recording_unreadable", sentence),
         Error::Recording(recordings::Error::Busy(_) | recordings::Error::Taken(_)) => {
             conflict("busy", sentence)
         }

@@ -286,6 +286,7 @@ fn archive(dir: &Path, cdr_dir: PathBuf) -> Archive {
             dir: dir.join("recordings"),
             keep_days: 30,
             at_least_days: 10,
+            keep_free: recorder::KeepFree::default(),
             keys: None,
             key: None,
             audit_dir: dir.join("audit"),

@@ -149,12 +149,16 @@ impl Call {
             }
             (None, Some(recordings), Goes::NoFurther) => {
                 let order = match course.end(now, recordings.shortest) {
-                    Over::Whole => Order::EndLeft(id),
+                    Over::Whole => Order::EndLeft(id, course.began),
                     Over::TooShort => course.too_short(id, recordings.shortest),
                 };
                 hands.out.push_back(Output::Record(order));
             }
             (None, Some(_), Goes::On) => {
+                if course.goes_on() {
+                    // While it was lost nobody was told.
+                    self.owe_sentence();
+                }
                 let begin = self.beginning(&course, now);
                 hands.out.push_back(Output::Record(Order::GoOn(begin)));
                 if course.paused.is_some() {

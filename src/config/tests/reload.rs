@@ -96,6 +96,7 @@ fn another(key: &str) -> Option<&'static str> {
         "recordings.at_least_days" => Some("10"),
         "recordings.audit_dir" => Some("\"elsewhere/audit\""),
         "recordings.audit_keep_days" => Some("365"),
+        "recordings.keep_free" => Some("\"2GiB\""),
         "recordings.keys" => Some("\"elsewhere/keys\""),
         // It is nothing without a folder; the others are nothing while nothing is recorded. A test of their own has both.
         "recordings.key"

@@ -127,7 +127,7 @@ const fn word(became: Erased) -> &'static str {
 
 fn failure(error: &recordings::Error) -> &'static str {
     match error {
-        recordings::Error::Full(_) => "disk full",
+        recordings::Error::Full(_) | recordings::Error::Short(..) => "disk full",
         recordings::Error::Disk(..)
         | recordings::Error::Taken(_)
         | recordings::Error::Busy(_)

@@ -1,20 +1,27 @@
 //! Keeping the folder: recordings that were left end, old ones go.
 
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::Shared;
+use super::left::{self, Left};
 use super::notes::{Notes, kept};
+use super::trust::Trust;
 use crate::base::limits::{RECORDING_ABANDONED_AFTER, RECORDINGS_DELETED_AT_ONCE};
-use crate::base::time::Wall;
+use crate::base::time::{Now, Wall};
 use crate::records::audit::{Act, Line};
 use crate::records::recordings::Error;
 use crate::records::recordings::index::{Entry, Index, Scanned, State};
-use crate::records::recordings::pen::Pen;
 use crate::records::recordings::retention::delete_old;
 
+/// The file of the recordings' folder that says when the clock was believed last; and its name before it is whole.
+const CLOCK: &str = "clock";
+const NEW_CLOCK: &str = "clock.new";
 /// How often.
 const EVERY: Duration = Duration::from_secs(3_600);
 /// So many that can't be deleted are named in the log, each time.
@@ -22,23 +29,22 @@ const NAMED_MAX: usize = 8;
 /// Longer than a call lasts: one that ended after some time began no earlier than that before it.
 const BEGAN_BEFORE_MAX: Duration = Duration::from_secs(2 * 86_400);
 
-/// Looks after the folder, from when it is told that all calls have been gone on with until `stops` is dropped.
-pub(super) fn run(shared: &Shared, stops: &Receiver<()>) {
+/// Looks after the folder, so long after it is told that all calls have been gone on with, until `stops` is dropped.
+pub(super) fn run(shared: &Shared, stops: &Receiver<()>, first: Duration) {
     if stops.recv().is_err() {
         return;
     }
     let mut keeper = Keeper::default();
-    let mut rest = RECORDING_ABANDONED_AFTER;
+    let mut rest = first;
     while stops.recv_timeout(rest) == Err(RecvTimeoutError::Timeout) {
-        keeper.look(shared, shared.now().wall);
-        rest = EVERY;
+        keeper.turn(shared);
+        // What another server had not left yet, it has by then.
+        rest = if rest.is_zero() {
+            RECORDING_ABANDONED_AFTER
+        } else {
+            EVERY
+        };
     }
-}
-
-/// What is left of a recording that nobody goes on with.
-enum Left {
-    Whole,
-    Nothing,
 }
 
 #[derive(Default)]
@@ -47,18 +53,59 @@ pub(super) struct Keeper {
     notes: Notes,
     /// When it last saw that the audit log has the ends of all that are whole.
     seen: Option<Wall>,
+    trust: Trust,
 }
 
 impl Keeper {
-    /// Ends what nobody goes on with, and deletes what is old. What can't be done is said, and tried again the next time.
-    pub(super) fn look(&mut self, shared: &Shared, now: Wall) {
-        let work = |index: &mut Index, scanned: &Scanned| self.work(shared, now, index, scanned);
+    /// Looks at the folder, and deletes nothing by a clock that can't be believed.
+    pub(super) fn turn(&mut self, shared: &Shared) {
+        let (now, system) = (shared.now(), (shared.settings.system)());
+        let dir = &shared.settings.config.dir;
+        if self.trust.is_blank()
+            && let Some(known) = known_time(shared)
+        {
+            self.trust.learn(now.at, known);
+        }
+        // Ours isn't set back with the system's.
+        let shown = Now {
+            wall: system.min(now.wall),
+            ..now
+        };
+        let old_by = match self.trust.look(shown) {
+            Ok(()) => {
+                shared.status.set_doubt(None);
+                // Where that can't be written, the next process knows an earlier time, and doubts sooner.
+                let _ = keep_time(dir, shown.wall);
+                Some(shown.wall)
+            }
+            Err(doubt) => {
+                let sentence = doubt.sentence();
+                if doubt.is_new {
+                    tracing::warn!("{sentence}");
+                }
+                shared.status.set_doubt(Some(sentence));
+                None
+            }
+        };
+        self.look(shared, now.wall, old_by);
+    }
+
+    /// Ends what nobody goes on with, and deletes what is old at `old_by`. What can't be done is said, and tried again the
+    /// next time.
+    pub(super) fn look(&mut self, shared: &Shared, now: Wall, old_by: Option<Wall>) {
+        let work = |index: &mut Index, scanned: &Scanned| self.work(shared, (now, old_by), index, scanned);
         if let Err(error) = shared.settings.archive.look_through(work) {
             tracing::warn!("recordings can't be looked through: {error}");
         }
     }
 
-    fn work(&mut self, shared: &Shared, now: Wall, index: &mut Index, scanned: &Scanned) {
+    fn work(
+        &mut self,
+        shared: &Shared,
+        (now, old_by): (Wall, Option<Wall>),
+        index: &mut Index,
+        scanned: &Scanned,
+    ) {
         let stops = || shared.leaves.load(Ordering::Acquire);
         let mut ended = Vec::new();
         for id in scanned.running.iter().take_while(|_| !stops()) {
@@ -71,13 +118,16 @@ impl Keeper {
         }
         self.note_whole(shared, index, now);
         // Nothing goes of which the log couldn't tell.
-        if self.is_noted(shared, now) && shared.settings.audit.probe().is_ok() {
-            self.delete(shared, index, now);
+        if let Some(old_by) = old_by
+            && self.is_noted(shared, now)
+            && shared.settings.audit.probe().is_ok()
+        {
+            self.delete(shared, index, (now, old_by));
         }
         self.is_noted(shared, now);
         for (id, left) in ended {
             match left {
-                Left::Whole => index.finished(id),
+                Left::Whole | Left::Noted => index.finished(id),
                 Left::Nothing => index.remove(id),
             }
         }
@@ -85,41 +135,15 @@ impl Keeper {
 
     /// Ends one, and says what is left of it.
     fn end(&mut self, shared: &Shared, index: &mut Index, entry: &Entry) -> Option<Left> {
-        let id = entry.recording;
-        let settings = &shared.settings;
-        let ended = settings.audit.end_of(id).map_err(Error::from).and_then(|end| {
-            // One that was whole once mustn't be ended as one that was torn.
-            Pen::end_left(&entry.place(), settings.sealing.keys(), end)
-        });
-        match ended {
-            Ok(finished) => {
-                tracing::info!(
-                    "the recording {id} of a server before has no call any more: it ends where it was left"
-                );
-                let call = entry.known.as_ref().map(|known| known.call);
-                let outcome = match &finished {
-                    Some(_) => "whole",
-                    None => "nothing was in it",
-                };
-                self.notes.add(Line {
-                    call,
-                    end: finished.as_ref().map(|finished| finished.sha256),
-                    ..Line::of_server(Act::Ended, id, outcome)
-                });
-                let Some(finished) = finished else {
-                    return Some(Left::Nothing);
-                };
-                self.notes.add(kept(id, call, finished.sha256, "whole"));
-                Some(Left::Whole)
-            }
-            Err(error) => {
-                if is_broken(&error) {
-                    index.broken(id);
+        let call = entry.known.as_ref().map(|known| known.call);
+        left::end(&shared.settings, &mut self.notes, &entry.place(), call)
+            .inspect_err(|error| {
+                if is_broken(error) {
+                    index.broken(entry.recording);
                 }
                 tracing::warn!("a recording that a server before left can't be ended: {error}");
-                None
-            }
-        }
+            })
+            .ok()
     }
 
     /// Notes the ends of recordings that are whole, and of which a kill kept the audit log from having them.
@@ -158,13 +182,13 @@ impl Keeper {
             .is_ok()
     }
 
-    fn delete(&mut self, shared: &Shared, index: &mut Index, now: Wall) {
+    fn delete(&mut self, shared: &Shared, index: &mut Index, (now, old_by): (Wall, Wall)) {
         let Some(retention) = shared.retention() else {
             return;
         };
         let mut is_said = false;
         while !shared.leaves.load(Ordering::Acquire) {
-            let (deleted, failed) = delete_old(index, &retention, now);
+            let (deleted, failed) = delete_old(index, &retention, old_by);
             if !deleted.is_empty() {
                 tracing::info!("recordings deleted because of their age: {}", deleted.len());
             }
@@ -182,11 +206,32 @@ impl Keeper {
     }
 }
 
+/// The newest time that a process before this one has known: when its keeper last believed its clock, or else when it noted
+/// something last.
+fn known_time(shared: &Shared) -> Option<Wall> {
+    let settings = &shared.settings;
+    let kept = fs::read_to_string(settings.config.dir.join(CLOCK)).ok();
+    let kept = kept.and_then(|text| Wall::parse_rfc3339(text.trim_end()));
+    kept.or_else(|| {
+        // The log is opened by that. Where it can't be, nothing is deleted anyway.
+        let _ = settings.audit.probe();
+        settings.audit.silent_since()
+    })
+}
+
+/// Keeps a time for the process that comes next.
+fn keep_time(dir: &Path, now: Wall) -> io::Result<()> {
+    let [new, path] = [NEW_CLOCK, CLOCK].map(|name| dir.join(name));
+    fs::write(&new, format!("{now}\n"))?;
+    fs::rename(new, path)
+}
+
 /// Whether nobody will ever end it, for all that this server knows.
 fn is_broken(error: &Error) -> bool {
     match error {
         Error::Damaged(..) | Error::NoKey(..) | Error::Newer(..) => true,
         Error::Full(_)
+        | Error::Short(..)
         | Error::Disk(..)
         | Error::Taken(_)
         | Error::Busy(_)

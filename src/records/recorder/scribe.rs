@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::Shared;
-use super::jobs::{Ending, Job, News, Piece, Start};
+use super::jobs::{Abandoned, Ending, Job, News, Piece, Start};
 use super::notes::{Notes, kept};
+use super::room::Room;
 use super::sealing::sealed;
 use super::warnings::Warnings;
 use crate::base::id::Id;
 use crate::base::time::Now;
 use crate::call::recording::{Fault, Report, TooShort};
 use crate::records::archive;
+use crate::records::audit::Act;
 use crate::records::folder;
 use crate::records::recordings::chain::Audio;
 use crate::records::recordings::pen::{self, Finished, GoneOn, Packets, Pen};
@@ -36,9 +38,10 @@ pub(super) struct Scribe {
     due: usize,
     /// Of how many of these the job counts as done only then.
     owed: u64,
-    /// What a process before began, is to be dropped, and couldn't be yet.
-    left: Vec<TooShort>,
+    /// What a process before began, is to end or to go, and couldn't yet.
+    left: Vec<Leaving>,
     warnings: Warnings,
+    room: Room,
     /// Ends that the audit log is to have.
     notes: Notes,
     /// It has refused, and it isn't known that it takes any again.
@@ -73,6 +76,12 @@ enum Stage {
     Open(Box<Pen>),
 }
 
+/// What is to become of a recording of a process before.
+enum Leaving {
+    Drops(TooShort),
+    Ends(Abandoned),
+}
+
 /// How far a recording has come.
 enum Far {
     Open,
@@ -92,6 +101,7 @@ impl Scribe {
             owed: 0,
             left: Vec::new(),
             warnings: Warnings::default(),
+            room: Room::default(),
             notes: Notes::default(),
             is_refused: false,
         }
@@ -100,6 +110,7 @@ impl Scribe {
     /// Does what comes, until that is to leave.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         self.look_at_folder();
+        self.look_for_room();
         let mut turned = Instant::now();
         loop {
             let goes_on = match jobs.recv_timeout(TURN.saturating_sub(turned.elapsed())) {
@@ -154,6 +165,7 @@ impl Scribe {
                 }
             }
             Job::Drop(short) => self.drop_short(short),
+            Job::EndLeft(abandoned) => self.leave_off(abandoned),
             Job::Leave => return false,
         }
         true
@@ -179,6 +191,7 @@ impl Scribe {
 
     /// Tries again what failed, and syncs all.
     pub(super) fn turn(&mut self) {
+        self.look_for_room();
         let stuck: Vec<Id> = self
             .sheets
             .iter()
@@ -189,7 +202,7 @@ impl Scribe {
             self.work_again(id);
         }
         self.settle();
-        self.drop_left();
+        self.clear_left();
         self.look_for_names();
         self.note();
         self.shared.settings.audit.try_again();
@@ -201,12 +214,21 @@ impl Scribe {
                 Stage::Begins | Stage::GoesOn => None,
             });
         match Pen::sync_all(&self.shared.settings.config.dir, pens) {
-            Ok(()) if self.sheets.values().any(|sheet| sheet.is_stuck) => {}
+            Ok(()) if self.room.is_short() || self.sheets.values().any(|sheet| sheet.is_stuck) => {}
             Ok(()) if self.shared.status.is_refused() => self.look_at_folder(),
             Ok(()) => {}
             Err(error) => self.trouble(&error),
         }
         self.tell_written();
+    }
+
+    /// Whether recordings may have some of what is free on their disk.
+    fn look_for_room(&mut self) {
+        let config = &self.shared.settings.config;
+        self.room.look(&config.dir, config.keep_free);
+        if let Err(error) = self.room.check(&config.dir) {
+            self.trouble(&error);
+        }
     }
 
     fn look_at_folder(&self) {
@@ -238,7 +260,7 @@ impl Scribe {
         let Some(sheet) = self.sheets.get_mut(&id) else {
             return Ok(());
         };
-        let far = sheet.work(&self.shared, &self.news)?;
+        let far = sheet.work(&self.shared, &self.news, &self.room)?;
         sheet.is_stuck = false;
         // One that is due isn't on the medium yet.
         if !matches!(far, Far::Due) && std::mem::take(&mut sheet.is_told) {
@@ -272,7 +294,9 @@ impl Scribe {
         let now = shared.now().wall;
         // While it refuses, its health says so.
         let noted = self.notes.write(&shared.settings.audit, now, |line| {
-            if let Some(recording) = &line.recording {
+            // Behind the end of one that was left comes that it is kept.
+            let is_all = line.act != Act::Ended || line.end.is_none();
+            if let Some(recording) = line.recording.as_ref().filter(|_| is_all) {
                 shared.status.open().remove(recording);
             }
         });
@@ -294,7 +318,7 @@ impl Scribe {
         };
         let begins = matches!(sheet.stage, Stage::Begins);
         let helps = match error {
-            Error::Full(_) | Error::Disk(..) | Error::Busy(_) => true,
+            Error::Full(_) | Error::Short(..) | Error::Disk(..) | Error::Busy(_) => true,
             // Its folder may come yet; what had files and has none any more never will.
             Error::Absent(_) => begins,
             Error::Taken(_)
@@ -367,12 +391,15 @@ impl Scribe {
 
 impl Sheet {
     /// Does all that is to be done, as far as the disk goes along.
-    fn work(&mut self, shared: &Shared, news: &Sender<News>) -> Result<Far, Error> {
+    fn work(&mut self, shared: &Shared, news: &Sender<News>, room: &Room) -> Result<Far, Error> {
         let config = &shared.settings.config;
         let mut is_new = matches!(self.stage, Stage::Begins);
         let opened = match &self.stage {
             Stage::Open(_) => None,
-            Stage::Begins => Some(Box::new(Pen::begin(&config.dir, &self.begin)?)),
+            Stage::Begins => {
+                room.check(&config.dir)?;
+                Some(Box::new(Pen::begin(&config.dir, &self.begin)?))
+            }
             Stage::GoesOn => {
                 // However long it takes to find its files: what is heard meanwhile is kept.
                 let now = self.heard_from;
@@ -434,6 +461,10 @@ impl Sheet {
         let Stage::Open(pen) = &mut self.stage else {
             return Ok(Far::Open);
         };
+        // What it lacks for its end is small, and makes it whole.
+        if self.head.is_some() || !self.held.is_empty() {
+            room.check(&config.dir)?;
+        }
         if let Some(head) = &self.head {
             let from = pen.samples();
             pen.write_packets(&Packets {
@@ -467,7 +498,7 @@ impl Sheet {
 /// What records call it.
 const fn fault_of(error: &Error) -> Fault {
     match error {
-        Error::Full(_) => Fault::DiskFull,
+        Error::Full(_) | Error::Short(..) => Fault::DiskFull,
         // The process before, which hasn't left it yet.
         Error::Busy(_) => Fault::Restart,
         Error::Disk(..)

@@ -38,6 +38,8 @@ pub(super) struct Status {
     /// Recordings that have files, or should.
     open: Mutex<HashSet<Id>>,
     trouble: Mutex<Option<(Fault, String)>>,
+    /// Why nothing is deleted by its age.
+    doubt: Mutex<Option<String>>,
     /// Jobs that the scribe has done.
     done: AtomicU64,
     /// For how many seconds the oldest job waits, if that is too long; otherwise 0.
@@ -121,6 +123,15 @@ impl Status {
                 )
             })
         })
+    }
+
+    pub(super) fn set_doubt(&self, doubt: Option<String>) {
+        *self.doubt.lock().unwrap_or_else(PoisonError::into_inner) = doubt;
+    }
+
+    /// Why nothing is deleted by its age, in a sentence.
+    pub(super) fn doubt(&self) -> Option<String> {
+        self.doubt.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the disk has refused something, and nobody knows yet that it takes it again.

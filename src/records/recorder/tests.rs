@@ -53,6 +53,8 @@ struct Stage {
     orders: Orders,
     ring: Producer,
     clock: Arc<AtomicU64>,
+    /// How many milliseconds the system's clock is ahead of that.
+    skew: Arc<AtomicU64>,
     told: Arc<Mutex<Vec<Report>>>,
     rounds: u32,
     /// What it is to do lies there.
@@ -80,6 +82,7 @@ impl Stage {
 
     fn noting_in(dir: &Path, ms: u64, sealing: Sealing, log: &str) -> Self {
         let clock = Arc::new(AtomicU64::new(ms));
+        let skew = Arc::<AtomicU64>::default();
         let told = Arc::new(Mutex::new(Vec::new()));
         let audit = audit(&dir.join(log));
         let is_deaf = Arc::new(AtomicBool::new(false));
@@ -91,8 +94,19 @@ impl Stage {
                 archive: archive(dir, &audit),
                 audit,
                 clock: Box::new({
-                    let clock = clock.clone();
-                    move || now(clock.load(Ordering::Relaxed))
+                    let (clock, skew) = (clock.clone(), skew.clone());
+                    move || {
+                        let now = now(clock.load(Ordering::Relaxed));
+                        let wall = now.wall.plus(Duration::from_millis(skew.load(Ordering::Relaxed)));
+                        Now { wall, ..now }
+                    }
+                }),
+                system: Box::new({
+                    let (clock, skew) = (clock.clone(), skew.clone());
+                    move || {
+                        let ms = clock.load(Ordering::Relaxed) + skew.load(Ordering::Relaxed);
+                        now(ms).wall
+                    }
                 }),
                 tell: Box::new({
                     let (told, is_deaf) = (told.clone(), is_deaf.clone());
@@ -119,6 +133,7 @@ impl Stage {
             orders,
             ring: producer,
             clock,
+            skew,
             told,
             rounds: 0,
             scribe_sleeps: false,
@@ -246,6 +261,7 @@ fn config(dir: &Path) -> Config {
         dir: dir.to_owned(),
         keep_days: 30,
         at_least_days: 0,
+        keep_free: KeepFree::Usual,
         keys: None,
         key: None,
         audit_dir: dir.join("audit"),
@@ -306,6 +322,11 @@ fn is_whole(place: &Place) -> Option<u64> {
         Verdict::Whole { gaps, .. } => Some(gaps),
         Verdict::Unfinished { .. } | Verdict::Torn { .. } | Verdict::Changed { .. } => None,
     }
+}
+
+/// A keeper looks at the folder, at that time.
+fn look(keeper: &mut Keeper, stage: &Stage, now: Wall) {
+    keeper.look(&stage.shared, now, Some(now));
 }
 
 /// How many frames of these both voices are in, the caller's left.
@@ -436,7 +457,7 @@ fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
     stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
     stage.run(seconds(2));
     let mut keeper = Keeper::default();
-    keeper.look(&stage.shared, stage.now().wall);
+    look(&mut keeper, &stage, stage.now().wall);
     assert_eq!(is_whole(&stage.place(1)), Some(1));
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     let states: Vec<State> = [1, 2]
@@ -444,7 +465,7 @@ fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
         .into();
     assert_eq!(states, [State::Whole, State::Running]);
     // A month later.
-    keeper.look(&stage.shared, noon().plus(seconds(31 * 86_400)));
+    look(&mut keeper, &stage, noon().plus(seconds(31 * 86_400)));
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     assert!(index.get(id(1)).is_none() && index.get(id(2)).is_some());
 }
@@ -528,6 +549,7 @@ fn a_recorder_with_its_threads_stops_with_everything_written() {
         sealing: Sealing::default(),
         audit,
         clock: Box::new(move || now(clock.elapsed().as_millis() as u64)),
+        system: Box::new(noon),
         tell: Box::new(|_, _| true),
     };
     let recorder = Recorder::start(settings, vec![consumer]).expect("threads");

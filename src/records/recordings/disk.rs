@@ -34,6 +34,27 @@ pub(super) fn sync_system(dir: &File) -> io::Result<()> {
     Ok(rustix::fs::syncfs(dir)?)
 }
 
+/// Bytes of a disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Space {
+    /// Those that the server may still have.
+    pub free: u64,
+    /// All.
+    pub bytes: u64,
+}
+
+/// What the disk under a folder has.
+pub(in crate::records) fn space(dir: &Path) -> io::Result<Space> {
+    if let Some(space) = fault::space() {
+        return Ok(space);
+    }
+    let disk = rustix::fs::statvfs(dir)?;
+    Ok(Space {
+        free: disk.f_bavail.saturating_mul(disk.f_frsize),
+        bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
+    })
+}
+
 /// What a folder holds.
 pub(super) fn list(dir: &Path) -> io::Result<ReadDir> {
     match fault::is_unreadable(dir) {
@@ -58,6 +79,10 @@ mod fault {
     }
 
     pub const fn synced() {}
+
+    pub const fn space() -> Option<super::Space> {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -67,16 +92,32 @@ pub(in crate::records) mod fault {
     use std::cell::{Cell, RefCell};
     use std::path::{Path, PathBuf};
 
+    /// A terabyte, of which nothing is used.
+    pub const PLENTY: super::Space = super::Space {
+        free: 1 << 40,
+        bytes: 1 << 40,
+    };
+
     thread_local! {
         static ROOM: Cell<Option<usize>> = const { Cell::new(None) };
         static SICK: Cell<bool> = const { Cell::new(false) };
         static SYNCS: Cell<u64> = const { Cell::new(0) };
+        static SPACE: Cell<super::Space> = const { Cell::new(PLENTY) };
         static UNREADABLE: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
     }
 
     /// From now on the disk has room for so many bytes; `None`: for all.
     pub fn set_room(bytes: Option<usize>) {
         ROOM.set(bytes);
+    }
+
+    /// From now on the disk says that it has this.
+    pub fn set_space(space: super::Space) {
+        SPACE.set(space);
+    }
+
+    pub fn space() -> Option<super::Space> {
+        Some(SPACE.get())
     }
 
     /// From now on this folder can't be read.

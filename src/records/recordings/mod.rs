@@ -44,6 +44,14 @@ pub enum Error {
         .0.display()
     )]
     Full(PathBuf),
+    /// The disk has room, but not for recordings: so many MiB are free, so many are to be, and with so many they go on.
+    #[error(
+        "the disk of recordings under {} has {} MiB left, and {} MiB are to be free there for everything else \
+         (recordings.keep_free): make room there, or keep recordings for fewer days; with {} MiB they go on by themselves, \
+         with the gap marked",
+        .0.display(), .1, .2, .3
+    )]
+    Short(PathBuf, u64, u64, u64),
     /// The system refuses.
     #[error("the recording {} can't be written or read: {}{}", .0.display(), .1, cure(.1))]
     Disk(PathBuf, #[source] io::Error),

@@ -369,7 +369,7 @@ impl Pen {
                 let path = self.path();
                 let error = Error::of(&path, error);
                 self.trouble = Some(match error {
-                    Error::Full(_) => Unwritten::DiskFull,
+                    Error::Full(_) | Error::Short(..) => Unwritten::DiskFull,
                     Error::Disk(..)
                     | Error::Taken(_)
                     | Error::Busy(_)

@@ -124,9 +124,14 @@ impl fmt::Display for Verdict {
             Self::Whole {
                 blocks, gaps, seals, ..
             } => {
-                write!(f, "whole: all {blocks} blocks are as they were written")?;
+                match blocks {
+                    0 => f.write_str("whole: there is nothing in it")?,
+                    1 => f.write_str("whole: its one block is as it was written")?,
+                    blocks => write!(f, "whole: all {blocks} blocks are as they were written")?,
+                }
                 match gaps {
                     0 => {}
+                    1 => f.write_str(", one gap is marked")?,
                     gaps => write!(f, ", {gaps} gaps are marked")?,
                 }
                 match seals {
@@ -134,10 +139,18 @@ impl fmt::Display for Verdict {
                     Seals::Unchecked => f.write_str("; their seals were not looked at, the key isn't here"),
                 }
             }
+            Self::Unfinished { blocks: 0, .. } => f.write_str("not finished: there is nothing in it so far"),
+            Self::Unfinished { blocks: 1, .. } => {
+                f.write_str("not finished: its one block so far is as it was written")
+            }
             Self::Unfinished { blocks, .. } => write!(
                 f,
                 "not finished: its {blocks} blocks so far are as they were written"
             ),
+            Self::Torn { blocks: 0 } => f.write_str("not finished: its first block is torn"),
+            Self::Torn { blocks: 1 } => {
+                f.write_str("not finished: its first block is as it was written, the next one is torn")
+            }
             Self::Torn { blocks } => write!(
                 f,
                 "not finished: its first {blocks} blocks are as they were written, the next one is torn"

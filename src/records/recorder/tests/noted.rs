@@ -108,7 +108,7 @@ fn an_end_that_a_kill_kept_from_being_noted_is_noted_later() {
     stage.run(seconds(2));
     let mut keeper = Keeper::default();
     for _ in 0..2 {
-        keeper.look(&stage.shared, stage.now().wall);
+        look(&mut keeper, &stage, stage.now().wall);
     }
     assert_eq!(end_of(&stage, 1), Some(sha_of(&stage.place(1))));
     are(&acts(dir.path(), 1), &[("kept", "noted later")]);
@@ -121,9 +121,9 @@ fn what_the_keeper_ends_and_deletes_is_noted() {
     left_by_a_killed_one(dir.path(), seconds(3));
     let stage = Stage::at(dir.path(), 60_000);
     let mut keeper = Keeper::default();
-    keeper.look(&stage.shared, stage.now().wall);
+    look(&mut keeper, &stage, stage.now().wall);
     assert_eq!(end_of(&stage, 1), Some(sha_of(&stage.place(1))));
-    keeper.look(&stage.shared, noon().plus(seconds(31 * 86_400)));
+    look(&mut keeper, &stage, noon().plus(seconds(31 * 86_400)));
     are(
         &acts(dir.path(), 1),
         &[("ended", "whole"), ("kept", "whole"), ("aged", "gone")],
@@ -138,12 +138,12 @@ fn nothing_is_deleted_while_the_audit_log_refuses() {
     let mut keeper = Keeper::default();
     let later = noon().plus(seconds(31 * 86_400));
     fault::set_room(Some(0));
-    keeper.look(&stage.shared, later);
+    look(&mut keeper, &stage, later);
     fault::set_room(None);
     let chain = stage.place(1).day.join(format!("{}.chain", id(1)));
     let is_there = || chain.exists();
     assert!(is_there());
-    keeper.look(&stage.shared, later);
+    look(&mut keeper, &stage, later);
     assert!(!is_there());
     are(&acts(dir.path(), 1), &[("kept", "whole"), ("aged", "gone")]);
 }
@@ -164,7 +164,7 @@ fn one_that_was_whole_is_never_ended_as_one_that_was_torn() {
     std::fs::remove_file(name("chain")).expect("ours");
     std::fs::rename(name("wav"), name("wav.part")).expect("ours");
     let mut stage = Stage::at(dir.path(), 60_000);
-    Keeper::default().look(&stage.shared, stage.now().wall);
+    look(&mut Keeper::default(), &stage, stage.now().wall);
     stage.order(Order::GoOn(begin));
     stage.run(ROUND);
     assert!(!name("chain").exists() && name("chain.part").exists());
@@ -176,20 +176,129 @@ fn one_that_was_whole_is_never_ended_as_one_that_was_torn() {
 #[test]
 fn one_of_a_server_before_that_is_too_short_is_not_kept() {
     let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    for number in [1, 2] {
-        stage.order(Order::Begin(stage.begin(number, Sound::Narrow)));
-    }
-    stage.run(seconds(1));
-    drop(stage);
-    let mut stage = Stage::at(dir.path(), 60_000);
+    let mut stage = left_behind(dir.path(), &[1, 2]);
     stage.order(stage.short(1));
-    stage.order(Order::EndLeft(id(2)));
+    stage.order(Order::EndLeft(id(2), noon()));
     stage.run(ROUND);
-    Keeper::default().look(&stage.shared, stage.now().wall);
+    look(&mut Keeper::default(), &stage, stage.now().wall);
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     assert!(index.get(id(1)).is_none());
     assert_eq!(index.get(id(2)).map(|entry| entry.state), Some(State::Whole));
+}
+
+/// A minute after another one was killed that had begun these and heard a second of each.
+fn left_behind(dir: &Path, numbers: &[u128]) -> Stage {
+    let mut stage = Stage::at(dir, 0);
+    for number in numbers {
+        stage.order(Order::Begin(stage.begin(*number, Sound::Narrow)));
+        stage.speaks(*number);
+    }
+    stage.run(seconds(2));
+    drop(stage);
+    Stage::at(dir, 60_000)
+}
+
+#[test]
+fn what_ended_with_its_server_is_whole_and_noted_as_soon_as_its_call_says_so() {
+    let dir = folder();
+    let mut stage = left_behind(dir.path(), &[1]);
+    stage.order(Order::EndLeft(id(1), noon()));
+    stage.run(ROUND);
+    assert_eq!(is_whole(&stage.place(1)), Some(1));
+    assert_eq!(end_of(&stage, 1), Some(sha_of(&stage.place(1))));
+    // It is over for the keeper too, and said a second time it changes nothing.
+    stage.order(Order::EndLeft(id(1), noon()));
+    stage.run(ROUND);
+    assert_eq!(stage.shared.status.counts().open, 0);
+    are(&acts(dir.path(), 1), &[("ended", "whole"), ("kept", "whole")]);
+}
+
+#[test]
+fn what_ended_with_its_server_waits_for_whoever_writes_it_and_for_the_disk() {
+    let dir = folder();
+    let mut before = Stage::at(dir.path(), 0);
+    before.order(Order::Begin(before.begin(1, Sound::Narrow)));
+    before.speaks(1);
+    before.run(seconds(2));
+    let mut stage = Stage::beside(dir.path(), 60_000);
+    stage.order(Order::EndLeft(id(1), noon()));
+    stage.run(seconds(1));
+    // The keeper leaves it alone meanwhile.
+    assert_eq!(stage.shared.status.counts().open, 1);
+    assert_eq!(is_whole(&stage.place(1)), None);
+    drop(before);
+    fault::set_room(Some(0));
+    stage.run(seconds(1));
+    assert_eq!(is_whole(&stage.place(1)), None);
+    fault::set_room(None);
+    stage.run(seconds(1));
+    assert_eq!(
+        (is_whole(&stage.place(1)), stage.shared.status.counts().open),
+        (Some(1), 0)
+    );
+}
+
+#[test]
+fn what_never_had_files_does_not_end() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::EndLeft(id(1), noon()));
+    stage.run(seconds(1));
+    assert_eq!(stage.shared.status.counts().open, 0);
+    are(&acts(dir.path(), 1), &[]);
+}
+
+#[test]
+fn a_clock_that_went_astray_while_the_server_was_down_deletes_nothing_before_a_day_is_over() {
+    const DAY: u64 = 86_400_000;
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    record(&mut stage, 1, 2);
+    Keeper::default().turn(&stage.shared);
+    drop(stage);
+    // It does so again and again, and what it notes meanwhile proves nothing.
+    for minutes in [5, 10] {
+        let mut stage = Stage::at(dir.path(), minutes * 60_000);
+        stage.skew.store(31 * DAY, Ordering::Relaxed);
+        record(&mut stage, u128::from(minutes), 2);
+        let mut keeper = Keeper::default();
+        keeper.turn(&stage.shared);
+        assert!(is_whole(&stage.place(1)).is_some());
+        let said = stage.shared.status.doubt().expect("it is said");
+        assert!(
+            said.contains("31 days more") && said.contains("Set the clock"),
+            "{said}"
+        );
+        stage.clock.fetch_add(DAY / 2, Ordering::Relaxed);
+        keeper.turn(&stage.shared);
+        assert!(is_whole(&stage.place(1)).is_some());
+    }
+    let stage = Stage::at(dir.path(), 15 * 60_000);
+    let mut keeper = Keeper::default();
+    keeper.turn(&stage.shared);
+    assert_eq!(stage.shared.status.doubt(), None, "it was corrected");
+    stage.skew.store(31 * DAY, Ordering::Relaxed);
+    for _ in 0..2 {
+        keeper.turn(&stage.shared);
+        assert!(stage.shared.status.doubt().is_some());
+        stage.clock.fetch_add(DAY / 4 * 3, Ordering::Relaxed);
+    }
+    keeper.turn(&stage.shared);
+    assert_eq!(stage.shared.status.doubt(), None);
+    let (index, _) = Index::scan(dir.path()).expect("it can be read");
+    assert!(index.get(id(1)).is_none(), "it was right after all");
+}
+
+#[test]
+fn where_no_clock_was_kept_the_audit_log_tells_when_something_was_noted_last() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    record(&mut stage, 1, 2);
+    drop(stage);
+    let stage = Stage::at(dir.path(), 31 * 86_400_000);
+    Keeper::default().turn(&stage.shared);
+    assert!(stage.shared.status.doubt().is_some());
+    assert!(is_whole(&stage.place(1)).is_some());
 }
 
 #[test]

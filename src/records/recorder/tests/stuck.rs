@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::records::recordings::chain::{Audio, Unwritten};
+use crate::records::recordings::disk::Space;
 use crate::records::recordings::pen::{self, Pen};
 
 const DAY: u64 = 86_400;
@@ -14,24 +15,76 @@ fn files(stage: &Stage, number: u128) -> Vec<PathBuf> {
 
 #[test]
 fn what_a_full_disk_refuses_waits_and_is_written_when_there_is_room() {
+    waits_while(
+        || fault::set_room(Some(0)),
+        "the disk is full",
+        || fault::set_room(None),
+    );
+}
+
+#[test]
+fn what_would_take_the_room_of_others_waits_and_is_written_when_there_is_more() {
+    let has = |free| {
+        fault::set_space(Space {
+            free,
+            bytes: 10 << 30,
+        })
+    };
+    let sentence =
+        "has 511 MiB left, and 512 MiB are to be free there for everything else (recordings.keep_free)";
+    waits_while(|| has((512 << 20) - 1), sentence, || has(1 << 30));
+    fault::set_space(fault::PLENTY);
+}
+
+/// What is recorded while the disk `refuses` waits, its owner reads this `sentence`, and what waited is written when it
+/// `takes` it again.
+fn waits_while(refuses: impl Fn(), sentence: &str, takes: impl Fn()) {
     let dir = folder();
     let mut stage = Stage::at(dir.path(), 0);
     stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
     stage.speaks(1);
     stage.run(seconds(2));
-    fault::set_room(Some(0));
+    refuses();
     stage.run(seconds(5));
     let (recording, why) = (id(1), Fault::DiskFull);
     assert_eq!(stage.told(), [Report::Waits { recording, why }]);
     let said = stage.shared.status.trouble().expect("it is said");
-    assert!(said.contains("the disk is full"), "{said}");
-    fault::set_room(None);
+    assert!(said.contains(sentence), "{said}");
+    takes();
     stage.run(seconds(3));
     stage.order(Order::End(id(1), stage.now().at));
     stage.run(ROUND);
     let (frames, _) = read(&stage.place(1));
     assert!(both(&frames) > 79_000, "{}", both(&frames));
     assert_eq!(is_whole(&stage.place(1)), Some(0));
+    assert_eq!(stage.told(), [Report::Written { recording }]);
+    assert_eq!(stage.shared.status.trouble(), None);
+}
+
+#[test]
+fn where_there_is_too_little_room_none_begins_those_that_are_over_are_whole_and_the_owner_hears_of_it() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    fault::set_space(Space {
+        free: 0,
+        bytes: 1 << 40,
+    });
+    // All that was said before is written.
+    stage.speaking.clear();
+    stage.order(Order::End(id(1), stage.now().at));
+    stage.run(seconds(1));
+    assert_eq!(is_whole(&stage.place(1)), Some(0));
+    stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
+    stage.run(seconds(2));
+    assert_eq!(files(&stage, 1).len(), 2, "the files of the first one");
+    assert!(stage.shared.status.trouble().is_some());
+    let (recording, why) = (id(2), Fault::DiskFull);
+    assert_eq!(stage.told(), [Report::Waits { recording, why }]);
+    fault::set_space(fault::PLENTY);
+    stage.run(seconds(1));
     assert_eq!(stage.told(), [Report::Written { recording }]);
     assert_eq!(stage.shared.status.trouble(), None);
 }
@@ -245,7 +298,7 @@ fn what_is_longer_than_its_call_says_is_never_dropped() {
     stage.order(stage.short(2));
     stage.run(seconds(2));
     assert_eq!(stage.shared.status.counts().open, 0);
-    Keeper::default().look(&stage.shared, stage.now().wall);
+    look(&mut Keeper::default(), &stage, stage.now().wall);
     for number in [1, 2] {
         assert_eq!(is_whole(&stage.place(number)), Some(1), "{number}");
     }
@@ -334,7 +387,7 @@ fn the_keeper_deletes_what_is_old_and_nothing_else() {
     }
     let there = |index: &Index| [1, 2, 3].map(|number| index.get(id(number)).is_some());
     let stage = Stage::at(dir.path(), 0);
-    Keeper::default().look(&stage.shared, noon());
+    look(&mut Keeper::default(), &stage, noon());
     let (all, _) = Index::scan(dir.path()).expect("it can be read");
     assert_eq!(there(&all), [false, true, true]);
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::records::recordings::chain::Sha;
 
 fn changed(block: u64, what: Change) -> Verdict {
     Verdict::Changed { block, what }
@@ -112,6 +113,40 @@ fn a_verdict_is_a_sentence() {
     assert_eq!(
         found(&place).to_string(),
         "whole: all 2 blocks are as they were written"
+    );
+    let whole = |blocks, gaps| {
+        let verdict = Verdict::Whole {
+            blocks,
+            samples: 0,
+            gaps,
+            sha256: Sha([0; 32]),
+            seals: Seals::None,
+        };
+        verdict.to_string()
+    };
+    assert_eq!(
+        whole(1, 1),
+        "whole: its one block is as it was written, one gap is marked"
+    );
+    assert!(whole(3, 2).ends_with(", 2 gaps are marked"));
+    assert_eq!(whole(0, 0), "whole: there is nothing in it");
+    let unfinished = |blocks| Verdict::Unfinished { blocks, samples: 0 }.to_string();
+    assert_eq!(
+        [0, 1, 2].map(unfinished),
+        [
+            "not finished: there is nothing in it so far",
+            "not finished: its one block so far is as it was written",
+            "not finished: its 2 blocks so far are as they were written"
+        ]
+    );
+    let torn = |blocks| Verdict::Torn { blocks }.to_string();
+    assert_eq!(
+        [0, 1, 2].map(torn),
+        [
+            "not finished: its first block is torn",
+            "not finished: its first block is as it was written, the next one is torn",
+            "not finished: its first 2 blocks are as they were written, the next one is torn"
+        ]
     );
 }
 
