@@ -1,3 +1,4 @@
+mod behind;
 mod heard;
 mod known;
 mod noted;
@@ -57,6 +58,8 @@ struct Stage {
     rounds: u32,
     /// What it is to do lies there.
     scribe_sleeps: bool,
+    /// After how many rounds the ear listens, and in which of these.
+    listens: (u32, u32),
     /// The shards have no room for reports.
     is_deaf: Arc<AtomicBool>,
     /// Who speaks, and what is heard of it in each packet.
@@ -122,6 +125,7 @@ impl Stage {
             told,
             rounds: 0,
             scribe_sleeps: false,
+            listens: (1, 0),
             is_deaf,
             speaking: Vec::new(),
         }
@@ -191,7 +195,10 @@ impl Stage {
                 });
             }
             self.clock.fetch_add(ROUND.as_millis() as u64, Ordering::Relaxed);
-            self.ear.round(self.shared.now());
+            let (each, first) = self.listens;
+            if self.rounds % each == first {
+                self.ear.round(self.shared.now());
+            }
             if !self.scribe_sleeps {
                 self.scribes();
             }
@@ -441,7 +448,7 @@ fn of_one_that_is_too_short_nothing_is_left() {
     let mut stage = Stage::at(dir.path(), 0);
     stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
     stage.speaks(1);
-    stage.run(Duration::from_millis(1_800));
+    stage.run(Duration::from_millis(980));
     stage.order(stage.short(1));
     stage.run(ROUND);
     let left: Vec<PathBuf> = std::fs::read_dir(stage.place(1).day)

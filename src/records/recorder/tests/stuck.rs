@@ -66,7 +66,7 @@ fn what_waits_for_a_full_disk_has_a_limit_and_what_is_left_out_is_a_gap_of_that_
         panic!("{whats:?}");
     };
     assert_eq!(why, Unwritten::DiskFull);
-    assert!(samples > 8_000 && samples % 8_000 == 0, "{samples}");
+    assert!(samples > 8_000 && samples % 2_000 == 0, "{samples}");
     assert!(
         both(&frames) + samples as usize > frames.len() - 300,
         "{}",
@@ -212,7 +212,7 @@ fn one_of_a_process_before_that_was_too_short_is_dropped() {
     let mut before = Stage::at(dir.path(), 0);
     before.order(Order::Begin(before.begin(1, Sound::Narrow)));
     before.speaks(1);
-    before.run(Duration::from_millis(1_800));
+    before.run(Duration::from_millis(980));
     let mut stage = Stage::beside(dir.path(), 3_000);
     stage.order(stage.short(1));
     stage.run(seconds(1));
