@@ -22,9 +22,10 @@ use crate::call::recording::{Begin, Fault, Sound, TooShort};
 use crate::records::archive;
 use crate::records::audit::{self, Verdict as Noted};
 use crate::records::recordings::Place;
-use crate::records::recordings::chain::{Cipher, Mark, What};
+use crate::records::recordings::chain::{Audio, Cipher, Mark, What};
 use crate::records::recordings::disk::fault;
 use crate::records::recordings::index::{Index, State};
+use crate::records::recordings::pen::{self, Pen};
 use crate::records::recordings::read::Reader;
 use crate::records::recordings::seal::Keys;
 use crate::records::recordings::verify::{Verdict, verify};
@@ -281,6 +282,22 @@ fn seconds(s: u64) -> Duration {
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
+}
+
+/// What another program writes.
+fn written(dir: &Path, number: u128, began: Wall) -> Pen {
+    let begin = pen::Begin {
+        recording: id(number),
+        call: id(number),
+        binding: None,
+        account: "acme".into(),
+        node: "one".into(),
+        began,
+        audio: Audio::Wav,
+        rate_hz: 8_000,
+        key: None,
+    };
+    Pen::begin(dir, &begin).expect("a new recording")
 }
 
 /// Left and right samples, and the marks.

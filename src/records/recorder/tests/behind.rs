@@ -1,7 +1,6 @@
 //! How far what is on disk is behind what was heard.
 
 use super::*;
-use crate::records::recordings::read::Reader;
 
 /// What may be missing after a kill.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
@@ -23,7 +22,10 @@ fn on_disk(stage: &Stage, sounds: Sound) -> (Duration, bool) {
             bytes[ends..].iter().all(|byte| *byte != 0)
         }
         Sound::Unread => {
-            let heard = dump::packets(&bytes).into_iter().flatten().map(|(at_ms, _)| at_ms);
+            let heard = dump::packets(&bytes)
+                .into_iter()
+                .flatten()
+                .map(|(at_ms, _)| at_ms);
             u128::from(heard.max().unwrap_or(0)) + 2 * ROUND.as_millis() >= time.as_millis()
         }
     };
@@ -40,7 +42,10 @@ fn whenever_a_server_is_killed_what_was_heard_up_to_the_last_second_is_on_disk()
             stage.order(Order::Begin(stage.begin(1, sounds)));
             stage.speaks(1);
             if sounds == Sound::Unread {
-                stage.speaking.iter_mut().for_each(|(_, coding, _)| *coding = None);
+                stage
+                    .speaking
+                    .iter_mut()
+                    .for_each(|(_, coding, _)| *coding = None);
             }
             stage.listens = (EACH, first);
             let begun = stage.now().at;

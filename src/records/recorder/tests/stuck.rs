@@ -1,8 +1,9 @@
 //! A disk that is full, or slow, or gone, and what is said of that.
 
 use super::*;
-use crate::records::recordings::chain::{Audio, Unwritten};
-use crate::records::recordings::pen::{self, Pen};
+use crate::base::limits::{RECORDING_BLOCKS_A_SECOND, RECORDING_WAITING_BYTES_EACH};
+use crate::records::recorder::jobs::{Content, Piece};
+use crate::records::recordings::chain::Unwritten;
 
 const DAY: u64 = 86_400;
 
@@ -72,6 +73,18 @@ fn what_waits_for_a_full_disk_has_a_limit_and_what_is_left_out_is_a_gap_of_that_
         "{}",
         both(&frames)
     );
+}
+
+#[test]
+fn ten_seconds_of_each_call_find_room_at_the_higher_rate_too() {
+    let piece = Piece {
+        from: 0,
+        content: Content::Frames(vec![1; 2 * 16_000 / RECORDING_BLOCKS_A_SECOND]),
+        marks: Vec::new(),
+        left_out: None,
+    };
+    let waits = 10 * RECORDING_BLOCKS_A_SECOND * piece.weight();
+    assert!(waits <= RECORDING_WAITING_BYTES_EACH, "{waits}");
 }
 
 #[test]
@@ -317,18 +330,7 @@ fn the_keeper_deletes_what_is_old_and_nothing_else() {
     let dir = folder();
     let back = |days: u64| Wall::from_millis(noon().as_millis() - (days * DAY * 1_000) as i64);
     for (number, days) in [(1, 40), (2, 10), (3, 0)] {
-        let begin = pen::Begin {
-            recording: id(number),
-            call: id(number),
-            binding: None,
-            account: "acme".into(),
-            node: "one".into(),
-            began: back(days),
-            audio: Audio::Wav,
-            rate_hz: 8_000,
-            key: None,
-        };
-        let mut pen = Pen::begin(dir.path(), &begin).expect("there is room");
+        let mut pen = written(dir.path(), number, back(days));
         pen.end(8_000, back(days).plus(seconds(1)))
             .expect("there is room");
     }

@@ -302,7 +302,9 @@ fn before_last(chain: &Chain) -> usize {
     let all = chain.blocks.len();
     let doubted = DOUBTED.as_secs() * u64::from(chain.head.rate);
     let sure = chain.samples(all).saturating_sub(doubted);
-    let before = chain.blocks.partition_point(|block| block.line.at + block.line.samples <= sure);
+    let before = chain
+        .blocks
+        .partition_point(|block| block.line.at + block.line.samples <= sure);
     before.min(all.saturating_sub(DOUBTED_BLOCKS))
 }
 
