@@ -9,6 +9,7 @@ mod server;
 mod talk;
 
 use std::fs;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -23,9 +24,10 @@ use talk::{Callee, Talk};
 const CALLS: u32 = 50;
 /// Calls that a server has ports for: those of a call that is over rest for a while.
 const CAPACITY: u16 = 100;
-/// How much of a recording isn't on disk yet: the second that is heard, and how long what is late is waited for.
-const UNWRITTEN_MS: i64 = 2_000;
-/// How long it takes until no more of fifty calls may wait for the disk: 64 MiB, at 33 kB a second each.
+/// How much of a recording isn't on disk yet: the block that is heard, how long what is late is waited for, and how long it
+/// takes until somebody looks.
+const UNWRITTEN_MS: i64 = 1_000;
+/// How long it takes until no more of fifty calls may wait for the disk: 64 MiB, at 34 kB a second each.
 const WAITS: Duration = Duration::from_secs(41);
 
 /// One at a time: each of them is as much as two cores have to do.

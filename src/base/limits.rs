@@ -266,6 +266,11 @@ pub const KEYS_AT_ONCE_MAX: u32 = 16;
 /// Audio that is listened to ahead of the time that it takes to be said: what the network held up comes at once. More is
 /// not looked at, so that nobody has more of it looked at than he can say.
 pub const AUDIO_AHEAD_MAX: Duration = Duration::from_secs(1);
+/// How much of a recording is one block, which is written as soon as nothing late may belong into it: what is on disk ends
+/// by so much, and what is waited for, before what was heard.
+pub const RECORDING_BLOCK: Duration = Duration::from_millis(250);
+/// Blocks a second.
+pub const RECORDING_BLOCKS_A_SECOND: usize = 1_000 / RECORDING_BLOCK.as_millis() as usize;
 /// How late audio may come and still be recorded in its place.
 pub const RECORDING_LATE_MAX: Duration = Duration::from_millis(400);
 /// Packets of a channel that wait for those before them; with more, the first waits no longer.
@@ -274,7 +279,8 @@ pub const RECORDING_PACKETS_MAX: usize = 64;
 pub const RECORDING_PACKET_BYTES_MAX: usize = 1_920;
 /// Seconds of a recording that wait to be taken; what is heard after them is left out.
 pub const RECORDING_SECONDS_MAX: usize = 8;
-/// Bytes of packets that can't be decoded that a recording keeps until they are taken, a second's or two; the rest is lost.
+/// Bytes of packets that can't be decoded that a recording keeps until they are taken, a second's at the most; the rest is
+/// lost.
 pub const RECORDING_DUMP_BYTES_MAX: usize = 1 << 20;
 /// Keys that a leg's peer keyed to us and nobody has taken; more are not kept.
 pub const KEYS_KEPT_MAX: usize = 32;
@@ -572,13 +578,15 @@ pub const ASK_FAILURES_MAX: u32 = 5;
 /// And how long it is, until one question tries it again.
 pub const ASK_OPEN_TIME: Duration = Duration::from_secs(5);
 
-/// Bytes of one block of a recording: four seconds of two channels at 16 kHz, and more than any second of packets. Longer
-/// ones are cut, and a file that says otherwise isn't ours.
+/// Bytes of one block of a recording: four seconds of two channels at 16 kHz (some recordings have blocks of a second), and
+/// more than any second of packets. Longer ones are cut, and a file that says otherwise isn't ours.
 pub const RECORDING_BLOCK_BYTES_MAX: usize = 256 << 10;
 /// Marks in one block of a recording; of those beyond only what they add up to is kept.
 pub const RECORDING_MARKS_MAX: usize = 64;
-/// Bytes of the longest chain that is read: a WAV file of 4 GiB has a third of it.
-pub const RECORDING_CHAIN_BYTES_MAX: u64 = 128 << 20;
+/// Bytes of the longest chain that is read: a sealed recording of 37 hours at 8 kHz, which is a WAV file of 4 GiB, has half
+/// of it (537,000 lines of 254 bytes), and so there is room for two marks in each block. It is in memory as it is read, and
+/// so are some 200 bytes for each line: of the longest call, 24 hours, 150 MB together, of one of an hour 6 MB.
+pub const RECORDING_CHAIN_BYTES_MAX: u64 = 256 << 20;
 /// How long a recording that isn't whole has to lie unwritten until it may go like those that are.
 pub const RECORDING_LEFT_AFTER: Duration = Duration::from_secs(86_400);
 /// Days that recordings may be said to be kept: a hundred years.
@@ -614,8 +622,11 @@ pub const RECORDING_OPENING_BYTES: usize = 64 << 10;
 pub const RECORDED_CALLS_USUAL: usize = 500;
 /// For how long their audio waits for a disk that stands still until some of it is left out: seconds.
 pub const RECORDING_WAITING_S: usize = 10;
-/// Bytes that wait for the disk of each recording: so long, two channels of 16-bit samples at 16 kHz.
-pub const RECORDING_WAITING_BYTES_EACH: usize = RECORDING_WAITING_S * 64_000;
+/// What a piece takes while it waits, beside its content, and what a job counts that has none.
+pub const RECORDING_JOB_BYTES: usize = 512;
+/// Bytes that wait for the disk of each recording: so long, two channels of 16-bit samples at 16 kHz, in blocks.
+pub const RECORDING_WAITING_BYTES_EACH: usize =
+    RECORDING_WAITING_S * (64_000 + RECORDING_BLOCKS_A_SECOND * RECORDING_JOB_BYTES);
 /// Bytes of all recordings that wait for the disk; what comes beyond is left out, and marked.
 pub const RECORDING_WAITING_BYTES_MAX: usize = RECORDED_CALLS_USUAL * RECORDING_WAITING_BYTES_EACH;
 /// What may wait in any case, however few calls are recorded.

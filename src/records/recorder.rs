@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! media threads ── rings ──┐
-//! SIP threads ── orders ───┴─ ear ── pieces of a second ── scribe ── files
+//! SIP threads ── orders ───┴─ ear ── blocks of 250 ms ── scribe ── files
 //! ```
 //!
 //! * The `ear` takes orders and packets every 100 ms and lays packets where they belong.

@@ -405,13 +405,17 @@ fn what_no_disk_has_yet_is_looked_at_wherever_it_waits() {
         writer.write(record.line());
     }
     let mut looked = BTreeSet::new();
-    writer.look_at_waiting(|line| drop(looked.insert(line.call_id)));
+    writer.look_at_waiting(|line| {
+        looked.insert(line.call_id);
+    });
     assert_eq!(looked, wanted);
     while lock(&writer.shared.in_hand).is_empty() {
         std::thread::yield_now();
     }
     looked.clear();
-    writer.look_at_waiting(|line| drop(looked.insert(line.call_id)));
+    writer.look_at_waiting(|line| {
+        looked.insert(line.call_id);
+    });
     assert_eq!(looked, wanted);
     std::fs::remove_file(&folder).expect("ours");
     assert_eq!(writer.stop(Duration::from_secs(60)), 0);

@@ -1,4 +1,4 @@
-//! A recording of what two people heard: RTP as the taps give it, on the way to seconds of stereo PCM.
+//! A recording of what two people heard: RTP as the taps give it, on the way to blocks of stereo PCM.
 //!
 //! * Each channel lies by the sender's time, and not by when its packets came: the least delay of late says
 //!   where RTP time lies in the recording's, so that jitter moves nothing, and both sides stay together however their
@@ -8,11 +8,11 @@
 //! * A stream that jumps begins anew where it is heard, once it is sure that it isn't a stray packet.
 //! * What is heard during a pause is counted, so that all lies right after it, but its payload is never kept.
 //!
-//! Nothing here grows with what comes: packets, seconds and marks that wait have limits of their own.
+//! Nothing here grows with what comes: packets, blocks and marks that wait have limits of their own.
 
 use std::time::Duration;
 
-use crate::base::limits::{RECORDING_LATE_MAX, RECORDING_MARKS_MAX};
+use crate::base::limits::{RECORDING_BLOCKS_A_SECOND, RECORDING_LATE_MAX, RECORDING_MARKS_MAX};
 use crate::base::time::Instant;
 use crate::rtp::tap::{Channel, Heard};
 
@@ -55,6 +55,11 @@ impl Rate {
         }
     }
 
+    /// Samples of a block.
+    const fn block(self) -> i64 {
+        self.hz() as i64 / RECORDING_BLOCKS_A_SECOND as i64
+    }
+
     /// Samples for each tick of the clock of all codecs that we read.
     const fn per_tick(self) -> i64 {
         match self {
@@ -64,7 +69,7 @@ impl Rate {
     }
 }
 
-/// A second of a recording; the last one may be shorter.
+/// A quarter of a second of a recording ([`RECORDING_BLOCK`](crate::base::limits::RECORDING_BLOCK)); the last one may be shorter.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Block {
     /// Its first sample's number, counted from the recording's begin.
@@ -220,25 +225,25 @@ impl Stereo {
         self.sheet.mark(at, What::Resumed);
     }
 
-    /// The next second, once nothing can come any more that belongs into it: half a second after its end. To be called
+    /// The next block, once nothing can come any more that belongs into it: half a second after its end. To be called
     /// until there is none. After [`Stereo::end`] it gives all that is left, at whatever time.
     pub fn poll(&mut self, now: Instant) -> Option<Block> {
-        let second = i64::from(self.sheet.rate.hz());
+        let block = self.sheet.rate.block();
         let from = self.sheet.timeline.from();
         let frames = match self.length {
-            Some(length) => (length - from).min(second),
+            Some(length) => (length - from).min(block),
             None => {
                 // One that runs behind its clock may still be written so much earlier.
                 let settled = self.sheet.sample(now) - self.sheet.samples(RECORDING_LATE_MAX + ASTRAY_MAX);
-                let is_given = settled >= from + second;
-                let closes = is_given.then(|| self.sheet.us(from + second));
+                let is_given = settled >= from + block;
+                let closes = is_given.then(|| self.sheet.us(from + block));
                 for track in &mut self.tracks {
                     track.advance(now, closes, &mut self.sheet);
                 }
                 if !is_given {
                     return None;
                 }
-                second
+                block
             }
         };
         if frames <= 0 && self.sheet.marks.is_empty() {
@@ -256,11 +261,12 @@ impl Stereo {
         })
     }
 
-    /// When the next second is whole, unless it is over before. Polled earlier, it lays what has waited long enough, and
+    /// When the next block is whole, unless it is over before. Polled earlier, it lays what has waited long enough, and
     /// gives nothing.
     pub fn due(&self) -> Instant {
-        let (from, hz) = (self.sheet.timeline.from(), u64::from(self.sheet.rate.hz()));
-        let us = (from.unsigned_abs() + hz).saturating_mul(1_000_000).div_ceil(hz);
+        let hz = u64::from(self.sheet.rate.hz());
+        let end = self.sheet.timeline.from() + self.sheet.rate.block();
+        let us = end.unsigned_abs().saturating_mul(1_000_000).div_ceil(hz);
         self.sheet.begun + Duration::from_micros(us) + RECORDING_LATE_MAX + ASTRAY_MAX
     }
 
@@ -300,7 +306,7 @@ impl Sheet {
         Self {
             rate,
             begun,
-            timeline: Timeline::new(rate.hz() as usize),
+            timeline: Timeline::new(rate.block() as usize),
             marks: Vec::new(),
             hidden_until: 0,
             hidden_from: i64::MAX,

@@ -293,7 +293,7 @@ mod tests {
         let kept = |id| Recording {
             id: Some(Id::from_bits(id)),
             fate: recording::Fate::Kept,
-            sealed: Some(recording::Sealed::None),
+            sealed: Some(recording::Sealed::No),
             paused_s: 0,
         };
         let mut left = Left {

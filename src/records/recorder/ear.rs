@@ -1,4 +1,4 @@
-//! Listening: orders and packets become recordings in the making, and these give pieces of a second for the scribe.
+//! Listening: orders and packets become recordings in the making, and these give pieces for the scribe.
 
 mod opening;
 
@@ -18,7 +18,7 @@ use super::out::{Out, Told};
 use super::sealing::sealed;
 use super::{Ordered, Shared};
 use crate::base::id::Id;
-use crate::base::limits::RECORDING_SECONDS_MAX;
+use crate::base::limits::{RECORDING_BLOCK, RECORDING_SECONDS_MAX};
 use crate::base::time::{Instant, Now};
 use crate::call::recording::{Begin, Fault, Order, Report, Sound, TooShort};
 use crate::records::recordings::chain::{Audio, Cipher, Loss, Mark, Unwritten, What};
@@ -28,12 +28,9 @@ use crate::rtp::recording::dump::{self, Dump};
 use crate::rtp::recording::{Block, Rate, Stereo};
 use crate::rtp::tap::{Consumer, Heard};
 
-/// How often it listens, and looks for whole seconds: some packets of each channel have come then, so that a recording isn't
+/// How often it listens, and looks for whole blocks: some packets of each channel have come then, so that a recording isn't
 /// looked at for each of them.
 const ROUND: Duration = Duration::from_millis(100);
-/// How long what was heard waits at the most until it is laid, beside the time that it has to wait anyway. What comes
-/// meanwhile is less than [`RECORDING_PACKETS_MAX`](crate::base::limits::RECORDING_PACKETS_MAX).
-const LAID_EACH: Duration = Duration::from_millis(500);
 /// How long after packets were missed what is lost is lost by that.
 const OVERRUN_LASTS: Duration = Duration::from_secs(RECORDING_SECONDS_MAX as u64);
 /// Samples a second of a dump.
@@ -66,7 +63,8 @@ pub(super) struct Open {
     pub(super) left_out: Option<Unwritten>,
     /// Up to which sample it has given pieces.
     pub(super) until: u64,
-    /// When it is looked at again: much of a second is laid at once, while it is in the processor's cache.
+    /// When it is looked at again: all of a block is laid at once, while it is in the processor's cache. What comes meanwhile is
+    /// less than [`RECORDING_PACKETS_MAX`](crate::base::limits::RECORDING_PACKETS_MAX).
     looked_at: Instant,
     /// When packets of it were missed last.
     overrun: Option<Instant>,
@@ -138,7 +136,7 @@ impl Ear {
         }
     }
 
-    /// Obeys, listens, and gives out the seconds that are whole.
+    /// Obeys, listens, and gives out the blocks that are whole.
     pub(super) fn round(&mut self, now: Now) {
         while let Ok(news) = self.news.try_recv() {
             self.take_news(&news, now.at);
@@ -171,7 +169,7 @@ impl Ear {
         for (id, open) in &mut self.open {
             if open.looked_at <= now.at {
                 self.out.give_whole(*id, open, now.at);
-                open.looked_at = open.due().min(now.at + LAID_EACH);
+                open.looked_at = open.due();
             }
         }
         self.out.open = self.open.len();
@@ -447,7 +445,7 @@ impl Open {
         }
     }
 
-    /// When its next second is whole, as far as that is known.
+    /// When its next block is whole, as far as that is known.
     fn due(&self) -> Instant {
         match &self.stage {
             Stage::Audio(stereo) => stereo.due(),
@@ -468,7 +466,7 @@ impl Open {
         }
     }
 
-    /// The next second, if it is whole.
+    /// The next block, if it is whole.
     pub(super) fn poll(&mut self, at: Instant) -> Option<Piece> {
         let is_overrun = |last: Instant| at - last < OVERRUN_LASTS;
         let lost = match self.overrun.is_some_and(is_overrun) {
@@ -519,12 +517,12 @@ fn of_block(block: Block, lost: Loss) -> Piece {
 }
 
 fn of_piece(piece: dump::Piece, span: Span) -> Piece {
-    let second = u64::from(DUMP_RATE_HZ);
+    let block = samples(RECORDING_BLOCK, DUMP_RATE_HZ);
     let rest = span.end_ms.map(|end| end.saturating_sub(piece.from_ms));
     Piece {
         from: piece.from_ms,
         marks: piece.marks.iter().map(of_dump).collect(),
-        content: Content::Packets(piece.bytes, rest.map_or(second, |rest| rest.min(second))),
+        content: Content::Packets(piece.bytes, rest.map_or(block, |rest| rest.min(block))),
         left_out: None,
     }
 }

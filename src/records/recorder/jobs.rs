@@ -1,14 +1,12 @@
 //! What the ear has the scribe do.
 
 use crate::base::id::Id;
+use crate::base::limits::RECORDING_JOB_BYTES;
 use crate::base::time::{Instant, Now, Wall};
 use crate::call::recording::TooShort;
 use crate::records::recordings::Error;
 use crate::records::recordings::chain::{Audio, Mark, Unwritten, fold};
 use crate::records::recordings::pen::{self, Block, Packets, Pen};
-
-/// What a piece takes beside its content, and what a job counts that has none.
-pub(super) const JOB_BYTES: usize = 512;
 
 /// In the order in which they are done.
 pub(super) enum Job {
@@ -71,7 +69,7 @@ pub(super) enum News {
     Over(Id),
 }
 
-/// About a second of a recording.
+/// A block of a recording, or the marks of one.
 pub(super) struct Piece {
     pub(super) from: u64,
     pub(super) content: Content,
@@ -141,7 +139,7 @@ impl Piece {
 
     /// Bytes that it takes while it waits.
     pub(super) fn weight(&self) -> usize {
-        self.bytes() + self.marks.len() * size_of::<Mark>() + JOB_BYTES
+        self.bytes() + self.marks.len() * size_of::<Mark>() + RECORDING_JOB_BYTES
     }
 
     /// The sample behind its last one.

@@ -50,7 +50,7 @@ pub(super) fn of_dump(mark: &dump::Mark) -> Mark {
             payload_type: whose.payload_type,
             clock_hz: whose.clock_hz,
         },
-        // Of some packets within a second.
+        // Of some packets within a block.
         dump::What::Lost { .. } => What::NotWritten {
             samples: 0,
             why: Unwritten::Overload,

@@ -82,7 +82,7 @@ impl Out {
             for why in piece.marks.iter().filter_map(fault_of) {
                 self.report_gap(id, open, why);
             }
-            // A machine that stood still has many seconds at once in which nobody spoke.
+            // A machine that stood still has many blocks at once in which nobody spoke.
             if let Some(before) = &mut silence
                 && before.lengthen(&piece)
             {

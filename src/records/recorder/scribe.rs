@@ -27,6 +27,8 @@ use crate::rtp::recording::dump;
 
 /// How often all is synced, and what failed is tried again.
 const TURN: Duration = Duration::from_secs(1);
+/// How long it rests when no job waits: the ear gives many in a row, and wakes it once for all of them.
+const RESTS: Duration = Duration::from_millis(20);
 /// Recordings that end together, at the most.
 const DUE_MAX: usize = 512;
 
@@ -132,6 +134,9 @@ impl Scribe {
             }
             if !goes_on {
                 return;
+            }
+            if is_idle {
+                std::thread::sleep(RESTS);
             }
         }
     }

@@ -1,3 +1,4 @@
+mod behind;
 mod heard;
 mod known;
 mod noted;
@@ -21,9 +22,10 @@ use crate::call::recording::{Begin, Fault, Sealed, Sound, TooShort};
 use crate::records::archive;
 use crate::records::audit::{self, Verdict as Noted};
 use crate::records::recordings::Place;
-use crate::records::recordings::chain::{Cipher, Mark, What};
+use crate::records::recordings::chain::{Audio, Cipher, Mark, What};
 use crate::records::recordings::disk::fault;
 use crate::records::recordings::index::{Index, State};
+use crate::records::recordings::pen::{self, Pen};
 use crate::records::recordings::read::Reader;
 use crate::records::recordings::seal::Keys;
 use crate::records::recordings::verify::{Verdict, verify};
@@ -59,6 +61,8 @@ struct Stage {
     rounds: u32,
     /// What it is to do lies there.
     scribe_sleeps: bool,
+    /// After how many rounds the ear listens, and in which of these.
+    listens: (u32, u32),
     /// The shards have no room for reports.
     is_deaf: Arc<AtomicBool>,
     /// Who speaks, and what is heard of it in each packet.
@@ -137,6 +141,7 @@ impl Stage {
             told,
             rounds: 0,
             scribe_sleeps: false,
+            listens: (1, 0),
             is_deaf,
             speaking: Vec::new(),
         }
@@ -206,7 +211,10 @@ impl Stage {
                 });
             }
             self.clock.fetch_add(ROUND.as_millis() as u64, Ordering::Relaxed);
-            self.ear.round(self.shared.now());
+            let (each, first) = self.listens;
+            if self.rounds % each == first {
+                self.ear.round(self.shared.now());
+            }
             if !self.scribe_sleeps {
                 self.scribes();
             }
@@ -303,6 +311,22 @@ fn seconds(s: u64) -> Duration {
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
+}
+
+/// What another program writes.
+fn written(dir: &Path, number: u128, began: Wall) -> Pen {
+    let begin = pen::Begin {
+        recording: id(number),
+        call: id(number),
+        binding: None,
+        account: "acme".into(),
+        node: "one".into(),
+        began,
+        audio: Audio::Wav,
+        rate_hz: 8_000,
+        key: None,
+    };
+    Pen::begin(dir, &begin).expect("a new recording")
 }
 
 /// Left and right samples, and the marks.
@@ -476,7 +500,7 @@ fn of_one_that_is_too_short_nothing_is_left() {
     let mut stage = Stage::at(dir.path(), 0);
     stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
     stage.speaks(1);
-    stage.run(Duration::from_millis(1_800));
+    stage.run(Duration::from_millis(980));
     stage.order(stage.short(1));
     stage.run(ROUND);
     let left: Vec<PathBuf> = std::fs::read_dir(stage.place(1).day)

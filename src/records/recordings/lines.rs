@@ -15,6 +15,9 @@ use super::place::{Phase, Place};
 use super::{Error, seal};
 use crate::base::limits::{RECORDING_BLOCK_BYTES_MAX, RECORDING_CHAIN_BYTES_MAX};
 
+/// Bytes of most blocks' lines, or a few less.
+const LINE_BYTES_USUAL: usize = 200;
+
 /// A recording's files, as they are called at this moment.
 pub(super) struct Found {
     pub(super) place: Place,
@@ -133,7 +136,7 @@ pub(super) struct Block {
     /// The digits of the line before, and its own.
     pub(super) before: Sha,
     pub(super) sha: Sha,
-    /// What its seal covers beside the digits of the line before, and its audio.
+    /// What its seal covers beside the digits of the line before, and its audio; nothing where it has none.
     pub(super) front: Box<str>,
 }
 
@@ -251,7 +254,8 @@ impl Chain {
             head_ends: at as u64,
             head_sha: head.1,
             head: head.0,
-            blocks: Vec::new(),
+            // What isn't needed of it is never touched.
+            blocks: Vec::with_capacity(bytes.len() / LINE_BYTES_USUAL),
             end: None,
             doubt: None,
         };
@@ -301,7 +305,8 @@ impl Chain {
             (line.n == n && line.at == at && is_possible(&self.head, &line)).then_some((line, begins))
         });
         let block = block.and_then(|(line, begins)| {
-            let front = text.strip_suffix(block_text("", line.audio).as_str())?.into();
+            let front = text.strip_suffix(block_text("", line.audio).as_str())?;
+            let front = line.nonce.map_or_else(Box::default, |_| front.into());
             Some(Block {
                 line,
                 begins,

@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::chain::{
     Audio, Cipher, Content, Front, Head, Mark, Sha, Unwritten, What, account_name, block_text, fold, form,
@@ -41,8 +42,9 @@ const UNKNOWN: u32 = u32::MAX;
 /// Recordings from which on they are synced together.
 const TOGETHER_FROM: usize = 16;
 
-/// Blocks after which a mark is written once more that says since when the medium has refused them.
-const UNSYNCED_SAID_EACH: u64 = 8;
+/// How much of a recording follows a mark that says since when the medium has refused it, until that is said once more: less
+/// than what [`go_on`] looks at in any case.
+const UNSYNCED_SAID_EACH: Duration = Duration::from_secs(8);
 
 /// What a new recording is.
 #[derive(Clone, Debug)]
@@ -87,7 +89,7 @@ impl Begin {
     }
 }
 
-/// A piece of a recording, about a second of it.
+/// A piece of a recording, however long it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Block<'a> {
     /// Its first sample, counted from the recording's beginning.
@@ -167,7 +169,7 @@ enum Torn {
 struct Synced {
     /// The blocks; `None`: not even the files' names.
     blocks: Option<u64>,
-    /// The block from which on a mark says that they may not be, and how many there were when it last did.
+    /// The block from which on a mark says that they may not be, and at which sample it last did.
     doubted: Option<(u64, u64)>,
 }
 
@@ -497,10 +499,11 @@ impl Pen {
         let from_block = self.synced.blocks.unwrap_or(0) + 1;
         // Again and again, so that the way back from the last block to the first of them is seen: see `go_on`.
         let is_said = self.synced.doubted.is_some_and(|(from, said)| {
-            from == from_block && self.at.blocks.saturating_sub(said) < UNSYNCED_SAID_EACH
+            let since = self.at.samples.saturating_sub(said);
+            from == from_block && since < UNSYNCED_SAID_EACH.as_secs() * u64::from(self.head.rate)
         });
         if !is_said {
-            self.synced.doubted = Some((from_block, self.at.blocks));
+            self.synced.doubted = Some((from_block, self.at.samples));
             self.add_marks(&[Mark {
                 at: self.at.samples,
                 what: What::NotSynced { from_block },

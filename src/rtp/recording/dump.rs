@@ -7,10 +7,10 @@
 //!
 //! Whose a packet is, its SSRC tells: [`Whose`] says which channel each has.
 
-use std::time::Duration;
-
 use super::{Pause, wipe};
-use crate::base::limits::{RECORDING_DUMP_BYTES_MAX, RECORDING_LATE_MAX, RECORDING_MARKS_MAX};
+use crate::base::limits::{
+    RECORDING_BLOCK, RECORDING_DUMP_BYTES_MAX, RECORDING_LATE_MAX, RECORDING_MARKS_MAX,
+};
 use crate::base::time::{Instant, Wall};
 use crate::rtp::packet::{self, HEADER_BYTES, Header};
 use crate::rtp::tap::{Channel, Heard};
@@ -23,13 +23,11 @@ const FILE_HEADER_BYTES: usize = 16;
 const HEAD_BYTES: usize = FIRST_LINE.len() + FILE_HEADER_BYTES;
 /// Bytes before each packet.
 const ENTRY_BYTES: usize = 8;
-/// How much of a dump is one piece.
-const PIECE: Duration = Duration::from_secs(1);
 
 /// Where a piece would begin behind the last one.
 const OVER: u64 = u64::MAX;
 
-/// A second of a dump, or what is left of it at its end.
+/// A block of a dump ([`RECORDING_BLOCK`]), or what is left of it at its end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Piece {
     /// Milliseconds from the begin to this piece's.
@@ -182,11 +180,11 @@ impl Dump {
         self.mark(self.ms(now), What::Resumed);
     }
 
-    /// The next second, a while after its end: what was heard in it, by when it was heard here. To be called until there
+    /// The next piece, a while after its end: what was heard in it, by when it was heard here. To be called until there
     /// is none. After [`Dump::end`] it gives all that is left.
     pub fn poll(&mut self, now: Instant) -> Option<Piece> {
         let from_ms = self.from_ms;
-        let next_ms = from_ms.saturating_add(PIECE.as_millis() as u64);
+        let next_ms = from_ms.saturating_add(RECORDING_BLOCK.as_millis() as u64);
         let is_last = self.end_ms.is_some_and(|end_ms| end_ms <= next_ms);
         let due_ms = next_ms.saturating_add(RECORDING_LATE_MAX.as_millis() as u64);
         let is_due = self.end_ms.is_some() || self.ms(now) >= due_ms;
@@ -322,6 +320,8 @@ pub fn packets(dump: &[u8]) -> Option<impl Iterator<Item = (u32, &[u8])>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::base::id::Id;
     use crate::rtp::tap::Tap;
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_seconds_and_make_one_file() {
+    fn pieces_are_blocks_and_make_one_file() {
         let mut dump = Dump::new(BEGUN, Wall::from_millis(0));
         let mut pieces = Vec::new();
         for n in 0..150 {
@@ -414,11 +414,11 @@ mod tests {
         pieces.extend(rest(&mut dump, ms(3_000)));
         assert_eq!(
             pieces.iter().map(|piece| piece.from_ms).collect::<Vec<_>>(),
-            [0, 1_000, 2_000]
+            (0..12).map(|n| n * 250).collect::<Vec<_>>()
         );
         let wanted = (0..150_u16).flat_map(|n| [(u32::from(n) * 20, n); 2]);
         assert_eq!(heard(&pieces), wanted.collect::<Vec<_>>());
-        assert_eq!(heard(&pieces[..1]).len(), 100, "a second's");
+        assert_eq!(heard(&pieces[..4]).len(), 100, "a second's");
         assert_eq!(dump.poll(ms(60_000)), None, "over is over");
     }
 
@@ -429,7 +429,7 @@ mod tests {
             hear(&mut dump, 40, Channel::Caller, 7, &[1, 2, 3]);
             dump.end(ms(1_500));
             let pieces = rest(&mut dump, ms(0));
-            assert_eq!((pieces[0].from_ms, pieces.len()), (700, 2));
+            assert_eq!((pieces[0].from_ms, pieces.len()), (700, 6));
             let bytes: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.bytes).collect();
             bytes
         };
@@ -466,7 +466,8 @@ mod tests {
         let pieces = rest(&mut dump, ms(1_000));
         let numbers: Vec<u16> = heard(&pieces).into_iter().map(|(_, seq)| seq).collect();
         assert_eq!(numbers, (0..10).chain(36..50).collect::<Vec<_>>());
-        let whats: Vec<What> = pieces[0].marks.iter().map(|mark| mark.what).skip(1).collect();
+        let marks = pieces.iter().flat_map(|piece| &piece.marks);
+        let whats: Vec<What> = marks.map(|mark| mark.what).skip(1).collect();
         assert_eq!(whats, [What::Paused, What::Resumed]);
     }
 

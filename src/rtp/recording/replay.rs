@@ -165,7 +165,7 @@ impl Replay {
         }
     }
 
-    /// The next second of audio, once all packets up to `at_ms` were heard; to be called until there is none.
+    /// The next block of audio, once all packets up to `at_ms` were heard; to be called until there is none.
     pub fn poll(&mut self, at_ms: u32) -> Option<Block> {
         // Packets of Opus may wait for others so long.
         let at_ms = u64::from(at_ms).saturating_sub(WAITS_MS);

@@ -351,12 +351,13 @@ fn comfort_noise_and_keys_are_silence_and_no_loss() {
 fn what_can_not_be_decoded_is_silence_and_said_once() {
     let (codes, _) = tone(440, 8_000);
     let mut sent = paced(&codes, 160, 0, Coding::A);
-    for packet in &mut sent[10..20] {
+    // All in one block.
+    for packet in &mut sent[13..23] {
         packet.payload_type = 111;
         packet.coding = None;
     }
     let played = record(Rate::Narrow, &sent, 1_000);
-    assert!(played.left[1_600..3_200].iter().all(|sample| *sample == 0));
+    assert!(played.left[2_080..3_680].iter().all(|sample| *sample == 0));
     let unread = What::Unread {
         channel: Channel::Caller,
         payload_type: 111,
@@ -365,7 +366,7 @@ fn what_can_not_be_decoded_is_silence_and_said_once() {
     assert_eq!(
         played.marks,
         [Mark {
-            at: 1_600,
+            at: 2_080,
             what: unread
         }]
     );
@@ -516,22 +517,24 @@ fn a_recording_of_16_khz_has_what_only_g722_says() {
 }
 
 #[test]
-fn seconds_come_in_order_and_none_before_all_of_it_can_have_come() {
+fn blocks_come_in_order_and_none_before_all_of_it_can_have_come() {
     let mut stereo = Stereo::new(Rate::Narrow, BEGUN);
-    assert_eq!(stereo.poll(ms(1_499)), None);
-    let block = stereo.poll(ms(1_500)).expect("a second");
-    assert_eq!((block.from, block.frames.len()), (0, 16_000));
-    assert_eq!(stereo.poll(ms(1_500)), None);
+    assert_eq!(stereo.due(), ms(750));
+    assert_eq!(stereo.poll(ms(749)), None);
+    let block = stereo.poll(ms(750)).expect("a quarter of a second");
+    assert_eq!((block.from, block.frames.len()), (0, 4_000));
+    assert_eq!(stereo.poll(ms(750)), None);
+    assert_eq!(stereo.due(), ms(1_000));
     // Nobody asked for long.
-    let froms: Vec<u64> = std::iter::from_fn(|| stereo.poll(ms(5_600)))
+    let froms: Vec<u64> = std::iter::from_fn(|| stereo.poll(ms(1_800)))
         .map(|block| block.from)
         .collect();
-    assert_eq!(froms, [8_000, 16_000, 24_000, 32_000]);
-    stereo.end(ms(6_250));
+    assert_eq!(froms, [2_000, 4_000, 6_000, 8_000]);
+    stereo.end(ms(1_600));
     let rest: Vec<(u64, usize)> = std::iter::from_fn(|| stereo.poll(ms(0)))
         .map(|block| (block.from, block.frames.len()))
         .collect();
-    assert_eq!(rest, [(40_000, 16_000), (48_000, 4_000)]);
+    assert_eq!(rest, [(10_000, 4_000), (12_000, 1_600)]);
     assert_eq!(stereo.poll(ms(60_000)), None, "it is over");
 }
 
@@ -539,17 +542,17 @@ fn seconds_come_in_order_and_none_before_all_of_it_can_have_come() {
 fn what_goes_on_after_another_process_counts_on() {
     let mut stereo = Stereo::going_on(Rate::Narrow, BEGUN, 80_123);
     stereo.pause(ms(500));
-    stereo.end(ms(1_500));
-    let blocks: Vec<Block> = std::iter::from_fn(|| stereo.poll(ms(1_500))).collect();
+    stereo.end(ms(600));
+    let blocks: Vec<Block> = std::iter::from_fn(|| stereo.poll(ms(600))).collect();
     assert_eq!(
         blocks.iter().map(|block| block.from).collect::<Vec<_>>(),
-        [80_123, 88_123]
+        [80_123, 82_123, 84_123]
     );
     let paused = Mark {
         at: 84_123,
         what: What::Paused,
     };
-    assert_eq!(blocks[0].marks, [paused]);
+    assert_eq!(blocks[2].marks, [paused]);
 }
 
 #[test]
@@ -561,7 +564,7 @@ fn nobody_who_does_not_poll_makes_it_grow() {
     }
     let mut played = Played::default();
     played.add_all(&mut stereo, ms(21_000));
-    assert_eq!(played.left.len(), 160_000);
+    assert_eq!(played.left.len(), 164_000);
     let kept = crate::base::limits::RECORDING_SECONDS_MAX * 8_000;
     same(&played.left[..kept], &decoded.repeat(kept / 8_000), ());
     assert!(played.left[kept..].iter().all(|sample| *sample == 0));

@@ -1,29 +1,31 @@
-//! The seconds of a recording that are being written, both channels side by side.
+//! The blocks of a recording that are being written, both channels side by side.
 
 use std::collections::VecDeque;
 
-use crate::base::limits::RECORDING_SECONDS_MAX;
+use crate::base::limits::{RECORDING_BLOCKS_A_SECOND, RECORDING_SECONDS_MAX};
 use crate::rtp::tap::Channel;
 
+/// Blocks that are being written, at the most.
+const BLOCKS_MAX: usize = RECORDING_SECONDS_MAX * RECORDING_BLOCKS_A_SECOND;
 /// Buffers that are kept for reuse: as many as are being written, mostly.
-const SPARE_MAX: usize = 2;
+const SPARE_MAX: usize = 4;
 
-/// Seconds of stereo PCM from the first that wasn't taken yet. Silence where nothing is written.
+/// Blocks of stereo PCM from the first that wasn't taken yet. Silence where nothing is written.
 #[derive(Debug)]
 pub(super) struct Timeline {
-    /// Samples a second of one channel.
-    rate: usize,
+    /// Samples of one channel in a block.
+    samples: usize,
     /// The first sample that can still be written.
     from: i64,
-    /// Whole seconds, as far as something was written.
+    /// Whole blocks, as far as something was written.
     open: VecDeque<Vec<i16>>,
     spare: Vec<Vec<i16>>,
 }
 
 impl Timeline {
-    pub(super) fn new(rate: usize) -> Self {
+    pub(super) fn new(samples: usize) -> Self {
         Self {
-            rate,
+            samples,
             from: 0,
             open: VecDeque::new(),
             spare: Vec::new(),
@@ -45,8 +47,8 @@ impl Timeline {
         let mut index = usize::try_from(at.saturating_sub(self.from)).unwrap_or(0);
         let mut written = 0;
         while !rest.is_empty() {
-            let (second, within) = (index / self.rate, index % self.rate);
-            let Some(frames) = self.second(second) else {
+            let (block, within) = (index / self.samples, index % self.samples);
+            let Some(frames) = self.block(block) else {
                 break;
             };
             let room = frames.get_mut(within * 2..).unwrap_or_default();
@@ -70,16 +72,16 @@ impl Timeline {
         let frames = self
             .open
             .iter_mut()
-            .flat_map(|second| second.as_chunks_mut::<2>().0);
+            .flat_map(|block| block.as_chunks_mut::<2>().0);
         for frame in frames.skip(skipped) {
             *side(frame, channel) = 0;
         }
     }
 
-    /// Takes the first second, of `frames` samples a channel if it is the last and shorter.
+    /// Takes the first block, of `frames` samples a channel if it is the last and shorter.
     pub(super) fn take(&mut self, frames: usize) -> Vec<i16> {
         let mut taken = match self.open.pop_front() {
-            Some(second) => second,
+            Some(block) => block,
             None => self.empty(),
         };
         taken.truncate(frames * 2);
@@ -104,14 +106,14 @@ impl Timeline {
         self.spare.iter().all(super::is_wiped)
     }
 
-    /// How many seconds are being written.
+    /// How many blocks are being written.
     #[cfg(test)]
     pub(super) fn open(&self) -> usize {
         self.open.len()
     }
 
-    fn second(&mut self, index: usize) -> Option<&mut Vec<i16>> {
-        if index >= RECORDING_SECONDS_MAX {
+    fn block(&mut self, index: usize) -> Option<&mut Vec<i16>> {
+        if index >= BLOCKS_MAX {
             return None;
         }
         while self.open.len() <= index {
@@ -121,12 +123,12 @@ impl Timeline {
         self.open.get_mut(index)
     }
 
-    /// A second of silence.
+    /// A block of silence.
     fn empty(&mut self) -> Vec<i16> {
         // A buffer may still hold what was heard: nothing of that may shine through.
         let mut frames = self.spare.pop().unwrap_or_default();
         frames.clear();
-        frames.resize(self.rate * 2, 0);
+        frames.resize(self.samples * 2, 0);
         frames
     }
 }
@@ -145,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_lie_in_their_channel_over_the_edge_of_a_second() {
+    fn samples_lie_in_their_channel_over_the_edge_of_a_block() {
         let mut timeline = Timeline::new(4);
         assert_eq!(timeline.write(Channel::Caller, 2, &[1, 2, 3]), 3);
         assert_eq!(timeline.write(Channel::Callee, 3, &[7]), 1);
@@ -161,9 +163,9 @@ mod tests {
         assert_eq!(timeline.write(Channel::Caller, 2, &[1, 2, 3]), 1);
         assert_eq!(timeline.write(Channel::Caller, i64::MIN, &[1, 2]), 0);
         assert_eq!(timeline.write(Channel::Caller, i64::MAX - 1, &[1, 2]), 0);
-        let end = 4 + 4 * RECORDING_SECONDS_MAX as i64;
+        let end = 4 + 4 * BLOCKS_MAX as i64;
         assert_eq!(timeline.write(Channel::Caller, end - 1, &[5, 6]), 1);
-        assert_eq!(timeline.open.len(), RECORDING_SECONDS_MAX);
+        assert_eq!(timeline.open.len(), BLOCKS_MAX);
         assert_eq!(timeline.take(4), [3, 0, 0, 0, 0, 0, 0, 0]);
     }
 

@@ -398,6 +398,10 @@ impl Track {
     /// Lays what has waited long enough at `now`: until those before it must have come, and until it is known by how much
     /// the first ones of the stream were late. Before `closes`, in microseconds, nothing can be written any more after this.
     pub(super) fn advance(&mut self, now: Instant, closes: Option<i64>, sheet: &mut Sheet) {
+        if closes.is_some() && self.aside.as_deref().is_some_and(Aside::is_held_up) {
+            // It belongs into what closes now, or nowhere.
+            self.settle(i64::MAX, sheet);
+        }
         let now = micros(now);
         let is_due = |stream: &Stream| {
             let is_settled = stream.since.saturating_add(LATE_MAX) <= now;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::limits::RECORDING_BLOCK;
 use crate::rtp::g711::Law;
 
 const BEGUN: Instant = Instant::from_micros(77_000_000);
@@ -77,7 +78,7 @@ fn put(pen: &mut Pen, piece: Option<Piece>) {
     let marks: Vec<Mark> = piece.marks.iter().map(stream).collect();
     pen.write_packets(&Packets {
         from: piece.from_ms,
-        millis: 1_000,
+        millis: RECORDING_BLOCK.as_millis() as u64,
         bytes: &piece.bytes,
         marks: &marks,
     })
@@ -207,7 +208,7 @@ fn a_dump_of_nothing_that_is_decoded_leaves_no_file() {
     };
     pen.write_packets(&Packets {
         from: 0,
-        millis: 1_000,
+        millis: RECORDING_BLOCK.as_millis() as u64,
         bytes: b"#!rtpplay1.0 0.0.0.0/0\n0123456789abcdef",
         marks: &[Mark { at: 0, what: stream }],
     })

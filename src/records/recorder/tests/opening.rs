@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::limits::RECORDING_MARKS_MAX;
+use crate::records::recordings::pen::Block;
 
 /// A server was killed four seconds after noon, and the next one goes on two seconds later; its scribe is slow. `meanwhile` has
 /// the two seconds until it finds the files.
@@ -41,6 +42,39 @@ fn what_is_heard_while_its_files_are_looked_for_is_kept() {
                 ..
             }]
         ),
+        "{marks:?}"
+    );
+}
+
+#[test]
+fn a_recording_with_blocks_of_a_second_is_gone_on_with() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 4_000);
+    let begin = Begin {
+        began: noon(),
+        ..*stage.begin(1, Sound::Narrow)
+    };
+    let mut pen = written(dir.path(), 1, noon());
+    for from in [0, 8_000, 16_000] {
+        let frames = [1_000, -2_000].repeat(8_000);
+        let marks = &[];
+        let block = Block {
+            from,
+            frames: &frames,
+            marks,
+        };
+        pen.write(&block).expect("there is room");
+    }
+    drop(pen);
+    stage.order(Order::GoOn(Box::new(begin)));
+    stage.run(ROUND);
+    stage.speaks(1);
+    let (frames, marks) = over(&mut stage);
+    assert_eq!(both(&frames[..24_000]), 24_000);
+    assert_eq!(both(&frames[24_000..32_000]), 0);
+    assert!(both(&frames[32_000..]) > 15_000, "{}", both(&frames[32_000..]));
+    assert!(
+        matches!(marks[0].what, What::Restarted { silent_ms: 1_000, .. }),
         "{marks:?}"
     );
 }

@@ -1,9 +1,10 @@
 //! A disk that is full, or slow, or gone, and what is said of that.
 
 use super::*;
-use crate::records::recordings::chain::{Audio, Unwritten};
+use crate::base::limits::{RECORDING_BLOCKS_A_SECOND, RECORDING_WAITING_BYTES_EACH};
+use crate::records::recorder::jobs::{Content, Piece};
+use crate::records::recordings::chain::Unwritten;
 use crate::records::recordings::disk::Space;
-use crate::records::recordings::pen::{self, Pen};
 
 const DAY: u64 = 86_400;
 
@@ -119,12 +120,24 @@ fn what_waits_for_a_full_disk_has_a_limit_and_what_is_left_out_is_a_gap_of_that_
         panic!("{whats:?}");
     };
     assert_eq!(why, Unwritten::DiskFull);
-    assert!(samples > 8_000 && samples % 8_000 == 0, "{samples}");
+    assert!(samples > 8_000 && samples % 2_000 == 0, "{samples}");
     assert!(
         both(&frames) + samples as usize > frames.len() - 300,
         "{}",
         both(&frames)
     );
+}
+
+#[test]
+fn ten_seconds_of_each_call_find_room_at_the_higher_rate_too() {
+    let piece = Piece {
+        from: 0,
+        content: Content::Frames(vec![1; 2 * 16_000 / RECORDING_BLOCKS_A_SECOND]),
+        marks: Vec::new(),
+        left_out: None,
+    };
+    let waits = 10 * RECORDING_BLOCKS_A_SECOND * piece.weight();
+    assert!(waits <= RECORDING_WAITING_BYTES_EACH, "{waits}");
 }
 
 #[test]
@@ -265,7 +278,7 @@ fn one_of_a_process_before_that_was_too_short_is_dropped() {
     let mut before = Stage::at(dir.path(), 0);
     before.order(Order::Begin(before.begin(1, Sound::Narrow)));
     before.speaks(1);
-    before.run(Duration::from_millis(1_800));
+    before.run(Duration::from_millis(980));
     let mut stage = Stage::beside(dir.path(), 3_000);
     stage.order(stage.short(1));
     stage.run(seconds(1));
@@ -370,18 +383,7 @@ fn the_keeper_deletes_what_is_old_and_nothing_else() {
     let dir = folder();
     let back = |days: u64| Wall::from_millis(noon().as_millis() - (days * DAY * 1_000) as i64);
     for (number, days) in [(1, 40), (2, 10), (3, 0)] {
-        let begin = pen::Begin {
-            recording: id(number),
-            call: id(number),
-            binding: None,
-            account: "acme".into(),
-            node: "one".into(),
-            began: back(days),
-            audio: Audio::Wav,
-            rate_hz: 8_000,
-            key: None,
-        };
-        let mut pen = Pen::begin(dir.path(), &begin).expect("there is room");
+        let mut pen = written(dir.path(), number, back(days));
         pen.end(8_000, back(days).plus(seconds(1)))
             .expect("there is room");
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{At, Begin, Bytes, Finished, Mark, Pen, SAMPLES_MAX, Torn, UNKNOWN, What, write_header};
+use crate::base::limits::RECORDING_BLOCKS_A_SECOND;
 use crate::base::time::Wall;
 use crate::records::recordings::chain::{Audio, Cipher, Head, Sha, form};
 use crate::records::recordings::lines::{Block, Chain, Doubt, Found, Locked, NoHead, header_bytes};
@@ -16,9 +17,13 @@ use crate::records::recordings::seal::{Keys, Seal};
 use crate::records::recordings::{Error, Place, disk};
 use crate::rtp::wav::HEADER_BYTES;
 
-/// Blocks at the end that a loss of power may have taken, though their lines are there: they are read once more, and may be
-/// cut off. With a sync each second there are two or three.
+/// How much at the end a loss of power may have taken, though its lines are there: its blocks are read once more, and may be
+/// cut off. With a sync each second that is two or three seconds.
+const DOUBTED: Duration = Duration::from_secs(16);
+/// And so many blocks in any case, however short they are: silence may be long.
 const DOUBTED_BLOCKS: usize = 16;
+/// Lines at the end that a loss of power may have left in pieces: so many say what was heard in that time.
+const DOUBTED_LINES: usize = DOUBTED.as_secs() as usize * RECORDING_BLOCKS_A_SECOND + 1;
 
 /// What there is to go on with.
 pub enum GoneOn {
@@ -173,7 +178,7 @@ fn without_torn_end(
         Doubt::Torn => 0,
         Doubt::Changed | Doubt::Missing | Doubt::Moved | Doubt::Beyond => after + 1,
     });
-    if doubted_lines > DOUBTED_BLOCKS + 1 && !is_unsynced(found, chain) {
+    if doubted_lines > DOUBTED_LINES && !is_unsynced(found, chain) {
         return Err(damaged("a line in its middle isn't as it was written"));
     }
     let kept = sound(chain, &files.1, first_doubted).map_err(io)?;
@@ -292,11 +297,21 @@ fn pen_at(found: &Found, chain: &Chain, blocks: usize, seal: Option<Seal>, files
     pen
 }
 
+/// How many blocks come before the last few.
+fn before_last(chain: &Chain) -> usize {
+    let all = chain.blocks.len();
+    let doubted = DOUBTED.as_secs() * u64::from(chain.head.rate);
+    let sure = chain.samples(all).saturating_sub(doubted);
+    let before = chain
+        .blocks
+        .partition_point(|block| block.line.at + block.line.samples <= sure);
+    before.min(all.saturating_sub(DOUBTED_BLOCKS))
+}
+
 /// How many blocks come before those that a loss of power may have taken: the last few, and as far back as marks among them
 /// say that the medium refused them.
 fn first_doubted(found: &Found, chain: &Chain) -> usize {
-    let all = chain.blocks.len();
-    let mut first = all.saturating_sub(DOUBTED_BLOCKS);
+    let mut first = before_last(chain);
     for mark in marks_beyond(found, chain) {
         first = first.min(before_unsynced(&mark).unwrap_or(first));
     }
@@ -312,7 +327,7 @@ fn first_doubted(found: &Found, chain: &Chain) -> usize {
 
 /// Whether a mark at the end of what is believed, or behind it, says that the medium refused what came then.
 fn is_unsynced(found: &Found, chain: &Chain) -> bool {
-    let last = chain.blocks.iter().rev().take(DOUBTED_BLOCKS);
+    let last = chain.blocks.iter().skip(before_last(chain));
     let mut marks = last.flat_map(|block| block.line.marks.iter().copied());
     marks.any(|mark| before_unsynced(&mark).is_some())
         || marks_beyond(found, chain)

@@ -148,12 +148,12 @@ fn audio_that_a_loss_of_power_left_as_zeros_is_cut_off_with_its_line() {
 #[test]
 fn a_change_in_the_middle_is_no_torn_end_and_is_left_as_it_is() {
     let dir = folder();
-    let pen = begun(dir.path(), &begin(1), 40);
+    let pen = begun(dir.path(), &begin(1), 70);
     let [chain, _] = files(pen.place(), Phase::Part);
     drop(pen);
     let text = fs::read_to_string(&chain).expect("text");
     fs::write(&chain, text.replace("\"n\":3,\"at\":16", "\"n\":3,\"at\":17")).expect("room");
-    let refused = Pen::go_on(dir.path(), &begin(1), &Keys::default(), after(50));
+    let refused = Pen::go_on(dir.path(), &begin(1), &Keys::default(), after(80));
     let Err(refused) = refused else {
         panic!("it is damaged");
     };
@@ -367,17 +367,17 @@ fn what_the_medium_refused_for_long_is_cut_off_as_far_as_that_is_marked_and_kept
 
 #[test]
 fn lines_that_a_refusing_medium_lost_are_cut_off_and_all_of_them_are_counted() {
-    let (dir, place) = unsynced(60, 60);
+    let (dir, place) = unsynced(80, 80);
     let [chain, _] = files(&place, Phase::Part);
     let text = fs::read_to_string(&chain).expect("text");
     fs::write(&chain, text.replacen("{\"n\":7,", "{\"n\":0,", 1)).expect("room");
-    let (place, finished, _) = goes_on_at(dir.path(), &begin(1), 70);
+    let (place, finished, _) = goes_on_at(dir.path(), &begin(1), 90);
     assert_eq!(found(&place), whole(&finished, Seals::None));
     let cut = marks(&place).into_iter().find_map(|mark| match mark.what {
         What::Restarted { cut_blocks, .. } => Some((mark.at, cut_blocks)),
         _ => None,
     });
-    assert_eq!(cut, Some((6 * SECOND, 54)));
+    assert_eq!(cut, Some((6 * SECOND, 74)));
 }
 
 #[test]
@@ -419,4 +419,42 @@ fn of_a_recording_that_is_discarded_nothing_stays() {
     assert!(place.cut().exists());
     pen.discard().expect("it can be removed");
     assert_eq!(fs::read_dir(&place.day).expect("the folder").count(), 0);
+}
+
+#[test]
+fn a_loss_of_power_may_take_as_much_of_short_blocks_as_of_long_ones() {
+    // A quarter of a second each.
+    const SAMPLES: u64 = SECOND / 4;
+    for (lost, is_believed) in [(60, true), (70, false)] {
+        let dir = folder();
+        let mut pen = Pen::begin(dir.path(), &begin(1)).expect("a new recording");
+        for n in 0..200 {
+            let frames = [7; 2 * SAMPLES as usize];
+            let block = Block {
+                from: n * SAMPLES,
+                frames: &frames,
+                marks: &[],
+            };
+            pen.write(&block).expect("there is room");
+        }
+        let [_, audio] = files(pen.place(), Phase::Part);
+        drop(pen);
+        let file = File::options().write(true).open(audio).expect("the file");
+        file.set_len(44 + (200 - lost) * SAMPLES * 4)
+            .expect("it gets shorter");
+        match Pen::go_on(dir.path(), &begin(1), &Keys::default(), after(60)) {
+            Ok(GoneOn::Goes { mut pen, from, .. }) => {
+                assert!(is_believed, "{lost}");
+                pen.end(from, after(60)).expect("there is room");
+                let what = What::Restarted {
+                    silent_ms: 10_000 + lost * 250,
+                    cut_blocks: lost,
+                };
+                let at = (200 - lost) * SAMPLES;
+                assert_eq!(marks(pen.place()), [Mark { at, what }]);
+            }
+            Err(Error::Damaged(..)) => assert!(!is_believed, "{lost}"),
+            other => panic!("{:?}", other.map(drop)),
+        }
+    }
 }

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::limits::{RECORDING_MARKS_MAX, RECORDING_PACKETS_MAX, RECORDING_SECONDS_MAX};
+use crate::base::limits::{
+    RECORDING_BLOCKS_A_SECOND, RECORDING_MARKS_MAX, RECORDING_PACKETS_MAX, RECORDING_SECONDS_MAX,
+};
 
 /// A step of somebody who writes what he likes.
 #[derive(Clone, Debug)]
@@ -65,7 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// Nothing of it is larger than its limit.
 #[track_caller]
 fn is_bounded(stereo: &Stereo) {
-    assert!(stereo.sheet.timeline.open() <= RECORDING_SECONDS_MAX);
+    assert!(stereo.sheet.timeline.open() <= RECORDING_SECONDS_MAX * RECORDING_BLOCKS_A_SECOND);
     // Pauses are told by us, and each is marked.
     let packets_marks = stereo
         .sheet
