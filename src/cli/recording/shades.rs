@@ -122,7 +122,9 @@ const fn said(why: Loss) -> &'static str {
     match why {
         Loss::Network => "lost",
         Loss::Overload => "missed (overload)",
-        Loss::Codec => "not decoded",
+        Loss::Codec(None) => "not decoded",
+        Loss::Codec(Some(_)) => "in the dump beside",
+        Loss::Fax(_) => "faxed",
     }
 }
 

@@ -1,5 +1,6 @@
 //! Listening: orders and packets become recordings in the making, and these give pieces of a second for the scribe.
 
+mod aside;
 mod opening;
 
 use std::collections::{HashMap, HashSet};
@@ -9,7 +10,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use opening::{Opening, Turn};
+use aside::{Beside, Kin};
+use opening::{Opening, Told as Meanwhile, Turn};
 
 use super::jobs::{Content, Ending, Job, News, Piece, Start};
 use super::marks::{of_audio, of_dump};
@@ -20,10 +22,11 @@ use crate::base::id::Id;
 use crate::base::limits::RECORDING_SECONDS_MAX;
 use crate::base::time::{Instant, Now};
 use crate::call::recording::{Begin, Fault, Order, Report, Sound, TooShort};
+use crate::records::recordings::aside::aside_of;
 use crate::records::recordings::chain::{Audio, Loss, Mark, Unwritten, What};
 use crate::records::recordings::pen;
 use crate::rtp::recording::dump::{self, Dump};
-use crate::rtp::recording::{Block, Rate, Stereo};
+use crate::rtp::recording::{Block, Rate, Stereo, is_unread};
 use crate::rtp::tap::{Consumer, Heard};
 
 /// How often it listens, and looks for whole seconds: some packets of each channel have come then, so that a recording isn't
@@ -55,6 +58,7 @@ pub(super) struct Ear {
 /// A recording that isn't over.
 pub(super) struct Open {
     pub(super) shard: usize,
+    kin: Kin,
     stage: Stage,
     /// What is to be obeyed once all packets are heard that came before.
     late: Vec<(Now, Late)>,
@@ -139,7 +143,7 @@ impl Ear {
     /// Obeys, listens, and gives out the seconds that are whole.
     pub(super) fn round(&mut self, now: Now) {
         while let Ok(news) = self.news.try_recv() {
-            self.take_news(&news, now.at);
+            self.take_news(&news, now);
         }
         self.take_orders();
         let mut rings = std::mem::take(&mut self.rings);
@@ -153,8 +157,11 @@ impl Ear {
                 let are_all_named = ring.missed_of(|recording| {
                     of.insert(recording);
                 });
-                let is_missed = |id: &Id| !are_all_named || of.contains(id);
-                for (id, open) in self.open.iter_mut().filter(|(id, _)| is_missed(id)) {
+                let is_missed = |id: &Id, open: &Open| !are_all_named || of.contains(&open.first(*id));
+                for (id, open) in &mut self.open {
+                    if !is_missed(id, open) {
+                        continue;
+                    }
                     open.miss(now.at);
                     self.out.report_gap(*id, open, Fault::Overrun);
                 }
@@ -192,7 +199,12 @@ impl Ear {
                     self.put(short.recording, now, Late::Drop(short));
                 }
                 // A process before began it.
-                Order::Drop(short) => drop(self.out.job(Job::Drop(short))),
+                Order::Drop(short) => {
+                    let recording = aside_of(short.recording);
+                    for short in [short, TooShort { recording, ..short }] {
+                        self.out.job(Job::Drop(short));
+                    }
+                }
             }
         }
     }
@@ -201,24 +213,22 @@ impl Ear {
         let rate = rate_of(begin.sounds);
         let stage = match begin.sounds {
             Sound::Narrow | Sound::Wide => Stage::Audio(Box::new(Stereo::new(rate, begin.at))),
-            Sound::Unread => {
-                let span = Span {
-                    begun: begin.at,
-                    before_ms: 0,
-                    end_ms: None,
-                };
-                Stage::Dump(Box::new(Dump::going_on(begin.at, 0)), span)
-            }
+            Sound::Unread => Stage::dump(begin.at, 0),
         };
         if let Some(start) = self.start(shard, now, begin) {
-            self.add(begin.recording, shard, stage, Job::Begin(start));
+            let kin = Kin::First(Box::new(Beside::none(&start.begin)));
+            self.add(begin.recording, Open::new(shard, stage, kin), Job::Begin(start));
         }
     }
 
     fn go_on(&mut self, shard: usize, now: Now, begin: &Begin) {
-        let stage = Stage::Opening(Opening::default());
         if let Some(start) = self.start(shard, now, begin) {
-            self.add(begin.recording, shard, stage, Job::GoOn(start));
+            let (beside, sought) = Beside::sought(&start);
+            let stage = || Stage::Opening(Opening::default());
+            let first = Open::new(shard, stage(), Kin::First(Box::new(beside)));
+            if self.add(begin.recording, first, Job::GoOn(start)) {
+                self.seek_aside(begin.recording, Open::new(shard, stage(), Kin::Aside(begin.recording)), sought);
+            }
         }
     }
 
@@ -252,33 +262,32 @@ impl Ear {
         }))
     }
 
-    fn add(&mut self, id: Id, shard: usize, stage: Stage, job: Job) {
+    /// Whether it is open now; where there is no room that is said.
+    fn add(&mut self, id: Id, open: Open, job: Job) -> bool {
         if self.open.contains_key(&id) {
-            return;
+            return false;
         }
-        self.shared.status.open().insert(id);
-        if let Err(why) = self.out.begin(job) {
-            self.shared.status.open().remove(&id);
-            let report = match stage {
-                Stage::Audio(_) | Stage::Dump(..) => Report::Lost { recording: id, why },
-                // What the process before wrote is there.
-                Stage::Opening { .. } => Report::Gap { recording: id, why },
-            };
-            return self.shared.report(shard, report);
-        }
-        let open = Open {
-            shard,
-            stage,
-            late: Vec::new(),
-            marks: Vec::new(),
-            left_out: None,
-            until: 0,
-            looked_at: Instant::default(),
-            overrun: None,
-            told: Told::default(),
+        let (shard, is_new) = (open.shard, !matches!(open.stage, Stage::Opening(_)));
+        let Err(why) = self.admit(id, open, job) else {
+            return true;
         };
+        let report = match is_new {
+            true => Report::Lost { recording: id, why },
+            // What the process before wrote is there.
+            false => Report::Gap { recording: id, why },
+        };
+        self.shared.report(shard, report);
+        false
+    }
+
+    fn admit(&mut self, id: Id, open: Open, job: Job) -> Result<(), Fault> {
+        self.shared.status.open().insert(id);
+        self.out.begin(job).inspect_err(|_| {
+            self.shared.status.open().remove(&id);
+        })?;
         self.open.insert(id, open);
         self.out.open = self.open.len();
+        Ok(())
     }
 
     /// Takes an order for one that is open. What ends a pause is obeyed at once, before the packets that are to be kept.
@@ -287,7 +296,7 @@ impl Ear {
             return;
         };
         match late {
-            Late::Resume if open.late.is_empty() => open.stage.obey(Turn::Resume(now.at)),
+            Late::Resume if open.late.is_empty() => self.obey(id, Turn::Resume(now.at)),
             Late::Resume | Late::Pause | Late::End | Late::Drop(_) => {
                 open.late.push((now, late));
                 self.late.push(id);
@@ -301,47 +310,70 @@ impl Ear {
         };
         for (now, late) in std::mem::take(&mut open.late) {
             match late {
-                Late::Pause => open.stage.obey(Turn::Pause(now.at)),
-                Late::Resume => open.stage.obey(Turn::Resume(now.at)),
+                Late::Pause => self.obey(id, Turn::Pause(now.at)),
+                Late::Resume => self.obey(id, Turn::Resume(now.at)),
                 Late::End => {
-                    self.out.give_rest(id, open, now.at);
-                    let ending = Ending {
-                        until: open.until,
-                        ended: now.wall,
-                        left_out: open.left_out,
-                    };
-                    if !self.out.job(Job::End(id, ending)) {
-                        self.out.report_gap(id, open, Fault::Recorder);
+                    for id in self.family(id) {
+                        self.end(id, now);
                     }
-                    self.open.remove(&id);
                     return;
                 }
                 Late::Drop(short) => {
-                    self.out.job(Job::Drop(short));
-                    self.open.remove(&id);
+                    for recording in self.family(id) {
+                        self.out.job(Job::Drop(TooShort { recording, ..short }));
+                        self.open.remove(&recording);
+                    }
                     return;
                 }
             }
+        }
+    }
+
+    fn obey(&mut self, id: Id, turn: Turn) {
+        for id in self.family(id) {
+            if let Some(open) = self.open.get_mut(&id) {
+                open.stage.obey(turn);
+            }
+        }
+    }
+
+    fn end(&mut self, id: Id, now: Now) {
+        let Some(mut open) = self.open.remove(&id) else {
+            return;
+        };
+        self.out.give_rest(id, &mut open, now.at);
+        let ending = Ending {
+            until: open.until,
+            ended: now.wall,
+            left_out: open.left_out,
+        };
+        if !self.out.job(Job::End(id, ending)) {
+            self.out.report_gap(id, &mut open, Fault::Recorder);
         }
     }
 
     fn hear(&mut self, heard: &Heard<'_>) {
         let id = heard.tap.recording;
-        if let Some(open) = self.open.get_mut(&id) {
-            return open.stage.hear(heard);
+        if !self.open.contains_key(&id) {
+            // Its begin was ordered before its tap. If it isn't there then, it is over, or was refused.
+            self.take_orders();
         }
-        // Its begin was ordered before its tap. If it isn't there then, it is over, or was refused.
-        self.take_orders();
+        self.hear_in(id, heard);
+    }
+
+    fn hear_in(&mut self, id: Id, heard: &Heard<'_>) {
         if let Some(open) = self.open.get_mut(&id) {
             open.stage.hear(heard);
+            if is_unread(heard) {
+                self.hear_beside(id, heard);
+            }
         }
     }
 
-    fn take_news(&mut self, news: &News, now: Instant) {
+    fn take_news(&mut self, news: &News, now: Now) {
         match *news {
-            News::Over(id) => {
-                self.open.remove(&id);
-            }
+            News::Over(id) => self.forget(id, now),
+            News::Absent(id) => self.aside_is_absent(id),
             News::Goes {
                 recording,
                 at,
@@ -360,7 +392,7 @@ impl Ear {
                 // What there was no room for is left out as a whole.
                 let (at, from) = match opening.is_whole() {
                     true => (at, from),
-                    false => (now, from.saturating_add(samples(now - at, rate_hz))),
+                    false => (now.at, from.saturating_add(samples(now.at - at, rate_hz))),
                 };
                 open.until = from;
                 open.stage = match audio {
@@ -371,14 +403,7 @@ impl Ear {
                         };
                         Stage::Audio(Box::new(Stereo::going_on(rate, at, from)))
                     }
-                    Audio::Rtpdump => {
-                        let span = Span {
-                            begun: at,
-                            before_ms: from,
-                            end_ms: None,
-                        };
-                        Stage::Dump(Box::new(Dump::going_on(at, from)), span)
-                    }
+                    Audio::Rtpdump => Stage::dump(at, from),
                 };
                 if paused {
                     open.stage.obey(Turn::Pause(at));
@@ -386,9 +411,22 @@ impl Ear {
                         open.stage.obey(Turn::Resume(at));
                     }
                 }
-                opening.replay(&mut open.stage);
+                self.replay(recording, opening);
             }
         }
+    }
+
+    /// What was heard of it while it was looked for.
+    fn replay(&mut self, id: Id, opening: Opening) {
+        opening.replay(|told| match told {
+            Meanwhile::Heard(heard) => self.hear_in(id, heard),
+            // What lies beside it was told itself.
+            Meanwhile::Turn(turn) => {
+                if let Some(open) = self.open.get_mut(&id) {
+                    open.stage.obey(turn);
+                }
+            }
+        });
     }
 
     /// What was heard so far is given out; what isn't over stays open for the process that comes next.
@@ -401,6 +439,16 @@ impl Ear {
 }
 
 impl Stage {
+    /// A dump that goes on at `begun`, after so many milliseconds.
+    fn dump(begun: Instant, before_ms: u64) -> Self {
+        let span = Span {
+            begun,
+            before_ms,
+            end_ms: None,
+        };
+        Self::Dump(Box::new(Dump::going_on(begun, before_ms)), span)
+    }
+
     fn hear(&mut self, heard: &Heard<'_>) {
         match self {
             Self::Audio(stereo) => stereo.hear(heard),
@@ -421,6 +469,21 @@ impl Stage {
 }
 
 impl Open {
+    fn new(shard: usize, stage: Stage, kin: Kin) -> Self {
+        Self {
+            shard,
+            kin,
+            stage,
+            late: Vec::new(),
+            marks: Vec::new(),
+            left_out: None,
+            until: 0,
+            looked_at: Instant::default(),
+            overrun: None,
+            told: Told::default(),
+        }
+    }
+
     pub(super) fn end(&mut self, at: Instant) {
         match &mut self.stage {
             Stage::Audio(stereo) => stereo.end(at),
@@ -461,8 +524,9 @@ impl Open {
             true => Loss::Overload,
             false => Loss::Network,
         };
+        let aside = self.aside();
         match &mut self.stage {
-            Stage::Audio(stereo) => stereo.poll(at).map(|block| of_block(block, lost)),
+            Stage::Audio(stereo) => stereo.poll(at).map(|block| of_block(block, lost, aside)),
             Stage::Dump(dump, span) => dump.poll(at).map(|piece| of_piece(piece, *span)),
             Stage::Opening(_) => None,
         }
@@ -491,26 +555,15 @@ fn moment(now: Now, at: Instant) -> Now {
     }
 }
 
-fn of_block(block: Block, lost: Loss) -> Piece {
-    Piece {
-        from: block.from,
-        marks: block
-            .marks
-            .iter()
-            .filter_map(|mark| of_audio(mark, lost))
-            .collect(),
-        content: Content::of(block.frames),
-        left_out: None,
-    }
+fn of_block(block: Block, lost: Loss, aside: Option<Id>) -> Piece {
+    let marks = block.marks.iter();
+    let marks = marks.filter_map(|mark| of_audio(mark, lost, aside)).collect();
+    Piece::of(block.from, Content::of(block.frames), marks)
 }
 
 fn of_piece(piece: dump::Piece, span: Span) -> Piece {
     let second = u64::from(DUMP_RATE_HZ);
     let rest = span.end_ms.map(|end| end.saturating_sub(piece.from_ms));
-    Piece {
-        from: piece.from_ms,
-        marks: piece.marks.iter().map(of_dump).collect(),
-        content: Content::Packets(piece.bytes, rest.map_or(second, |rest| rest.min(second))),
-        left_out: None,
-    }
+    let content = Content::Packets(piece.bytes, rest.map_or(second, |rest| rest.min(second)));
+    Piece::of(piece.from_ms, content, piece.marks.iter().map(of_dump).collect())
 }

@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 
 use super::Shared;
 use super::ear::Open;
-use super::jobs::{Job, Piece};
+use super::jobs::{Content, Job, Piece};
 use super::marks::{fault_of, unwritten};
 use crate::base::id::Id;
 use crate::base::limits::{
@@ -101,6 +101,14 @@ impl Out {
         }
     }
 
+    /// It begins after so much in which there was nothing for it.
+    pub(super) fn give_silence(&mut self, id: Id, open: &mut Open, until: u64) {
+        if until > 0 {
+            let silence = Content::Silence(until);
+            self.give(id, open, Piece::of(0, silence, Vec::new()));
+        }
+    }
+
     fn give(&mut self, id: Id, open: &mut Open, mut piece: Piece) {
         open.until = open.until.max(piece.until());
         piece.mark_before(std::mem::take(&mut open.marks));
@@ -164,7 +172,8 @@ impl Out {
             return;
         }
         let why = status.fault();
-        for (id, open) in open {
+        // What lies beside another one waits as that does.
+        for (id, open) in open.iter().filter(|(_, open)| !open.is_aside()) {
             let is_new = status.slow().insert(*id, open.shard).is_none();
             if is_new {
                 let recording = *id;
