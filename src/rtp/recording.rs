@@ -166,6 +166,12 @@ impl Stereo {
         self.sheet.begun
     }
 
+    /// Which sample is heard at that moment, counted from the recording's begin.
+    pub fn sample(&self, at: Instant) -> u64 {
+        let since = u64::try_from(self.sheet.sample(at)).unwrap_or(0);
+        self.before.saturating_add(since)
+    }
+
     /// How many whole milliseconds of it there are before that moment, and when the last of them was over.
     pub fn millis(&self, at: Instant) -> (u64, Instant) {
         let before = self.before.saturating_mul(1_000) / u64::from(self.sheet.rate.hz());

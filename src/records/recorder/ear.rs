@@ -1,6 +1,7 @@
 //! Listening: orders and packets become recordings in the making, and these give pieces of a second for the scribe.
 
 mod aside;
+mod fax;
 mod opening;
 
 use std::collections::{HashMap, HashSet};
@@ -21,7 +22,7 @@ use super::{Ordered, Shared};
 use crate::base::id::Id;
 use crate::base::limits::RECORDING_SECONDS_MAX;
 use crate::base::time::{Instant, Now};
-use crate::call::recording::{Begin, Fault, Order, Report, Sound, TooShort};
+use crate::call::recording::{Begin, Fault, Faxing, Order, Report, Sound, TooShort};
 use crate::records::recordings::aside::aside_of;
 use crate::records::recordings::chain::{Audio, Loss, Mark, Unwritten, What};
 use crate::records::recordings::pen;
@@ -70,6 +71,8 @@ pub(super) struct Open {
     pub(super) until: u64,
     /// When it is looked at again: much of a second is laid at once, while it is in the processor's cache.
     looked_at: Instant,
+    /// Since when it is a fax.
+    faxed_since: Option<Instant>,
     /// When packets of it were missed last.
     overrun: Option<Instant>,
     /// Which gaps were told.
@@ -91,11 +94,20 @@ struct Span {
     end_ms: Option<u64>,
 }
 
+impl Span {
+    /// How many milliseconds there are before that moment.
+    fn ms(&self, at: Instant) -> u64 {
+        let ms = u64::try_from((at - self.begun).as_millis()).unwrap_or(u64::MAX);
+        self.before_ms.saturating_add(ms)
+    }
+}
+
 /// An order that is obeyed behind the packets that came before it.
 #[derive(Clone, Copy)]
 enum Late {
     Pause,
     Resume,
+    Fax(Faxing),
     End,
     Drop(TooShort),
 }
@@ -192,6 +204,7 @@ impl Ear {
                 Order::GoOn(begin) => self.go_on(shard, now, &begin),
                 Order::Pause(id, at) => self.put(id, moment(now, at), Late::Pause),
                 Order::Resume(id, at) => self.put(id, moment(now, at), Late::Resume),
+                Order::Fax(id, fax) => self.put(id, now, Late::Fax(fax)),
                 Order::End(id, at) => self.put(id, moment(now, at), Late::End),
                 // Nobody goes on with it: the keeper finds where it lies, and ends it.
                 Order::EndLeft(_) => {}
@@ -227,7 +240,11 @@ impl Ear {
             let stage = || Stage::Opening(Opening::default());
             let first = Open::new(shard, stage(), Kin::First(Box::new(beside)));
             if self.add(begin.recording, first, Job::GoOn(start)) {
-                self.seek_aside(begin.recording, Open::new(shard, stage(), Kin::Aside(begin.recording)), sought);
+                self.seek_aside(
+                    begin.recording,
+                    Open::new(shard, stage(), Kin::Aside(begin.recording)),
+                    sought,
+                );
             }
         }
     }
@@ -297,7 +314,7 @@ impl Ear {
         };
         match late {
             Late::Resume if open.late.is_empty() => self.obey(id, Turn::Resume(now.at)),
-            Late::Resume | Late::Pause | Late::End | Late::Drop(_) => {
+            Late::Resume | Late::Pause | Late::Fax(_) | Late::End | Late::Drop(_) => {
                 open.late.push((now, late));
                 self.late.push(id);
             }
@@ -312,6 +329,7 @@ impl Ear {
             match late {
                 Late::Pause => self.obey(id, Turn::Pause(now.at)),
                 Late::Resume => self.obey(id, Turn::Resume(now.at)),
+                Late::Fax(fax) => self.fax(id, now.at, fax),
                 Late::End => {
                     for id in self.family(id) {
                         self.end(id, now);
@@ -411,6 +429,7 @@ impl Ear {
                         open.stage.obey(Turn::Resume(at));
                     }
                 }
+                open.mark_fax();
                 self.replay(recording, opening);
             }
         }
@@ -479,18 +498,19 @@ impl Open {
             left_out: None,
             until: 0,
             looked_at: Instant::default(),
+            faxed_since: None,
             overrun: None,
             told: Told::default(),
         }
     }
 
     pub(super) fn end(&mut self, at: Instant) {
+        self.fax_is_over(at);
         match &mut self.stage {
             Stage::Audio(stereo) => stereo.end(at),
             Stage::Dump(dump, span) => {
                 dump.end(at);
-                let ms = u64::try_from((at - span.begun).as_millis()).unwrap_or(u64::MAX);
-                span.end_ms = Some(span.before_ms.saturating_add(ms));
+                span.end_ms = Some(span.ms(at));
             }
             Stage::Opening(_) => {}
         }

@@ -104,9 +104,16 @@ impl Out {
     /// It begins after so much in which there was nothing for it.
     pub(super) fn give_silence(&mut self, id: Id, open: &mut Open, until: u64) {
         if until > 0 {
-            let silence = Content::Silence(until);
-            self.give(id, open, Piece::of(0, silence, Vec::new()));
+            let silence = Piece::of(0, Content::Silence(until), Vec::new());
+            open.until = until;
+            self.give_in_any_case(id, open, silence);
         }
+    }
+
+    /// Gives what each recording has once or twice, and no more.
+    fn give_in_any_case(&mut self, id: Id, open: &mut Open, piece: Piece) {
+        self.shared.status.wait(piece.weight(), usize::MAX);
+        self.write(id, open, piece);
     }
 
     fn give(&mut self, id: Id, open: &mut Open, mut piece: Piece) {
@@ -140,9 +147,7 @@ impl Out {
         let marks = std::mem::take(&mut open.marks);
         if !marks.is_empty() {
             let piece = Piece::of_marks(open.until, marks, open.left_out.take());
-            // No more than a recording has orders.
-            self.shared.status.wait(piece.weight(), usize::MAX);
-            self.write(id, open, piece);
+            self.give_in_any_case(id, open, piece);
         }
     }
 

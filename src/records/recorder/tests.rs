@@ -1,3 +1,5 @@
+mod aside;
+mod fax;
 mod heard;
 mod known;
 mod noted;

@@ -83,7 +83,7 @@ fn an_account_whose_key_cannot_be_used_is_not_recorded_in_clear_and_the_others_g
     assert_eq!(sealing.faults().count(), 3);
 }
 
-fn key_file(folder: &Path, name: &str, digit: char, digits: usize) {
+pub(super) fn key_file(folder: &Path, name: &str, digit: char, digits: usize) {
     use std::os::unix::fs::PermissionsExt as _;
     let file = folder.join(name);
     std::fs::write(&file, digit.to_string().repeat(digits)).expect("there is room");
