@@ -182,7 +182,11 @@ impl Talk {
     pub fn ringing(server: SocketAddr, callee: Callee, n: u32) -> Self {
         let mut talk = Self::of(server, callee, n);
         let ear = UdpSocket::bind((CARRIER, 0)).expect("a port");
-        talk.request("INVITE", 1, &sdp(ear.local_addr().expect("bound"), 1, Law::A));
+        talk.request(
+            "INVITE",
+            1,
+            &sdp(ear.local_addr().expect("bound"), 1, Codec::G711(Law::A)),
+        );
         (talk.invite, talk.from) = hear(&talk.callee.sip, "INVITE ");
         talk.answer(&talk.invite, "180 Ringing", "");
         hear(&talk.sip, "SIP/2.0 180");
@@ -193,7 +197,11 @@ impl Talk {
     pub fn refused(server: SocketAddr, n: u32) -> u16 {
         let talk = Self::of(server, Callee::new(), n);
         let ear = UdpSocket::bind((CARRIER, 0)).expect("a port");
-        talk.request("INVITE", 1, &sdp(ear.local_addr().expect("bound"), 1, Law::A));
+        talk.request(
+            "INVITE",
+            1,
+            &sdp(ear.local_addr().expect("bound"), 1, Codec::G711(Law::A)),
+        );
         talk.final_status()
     }
 

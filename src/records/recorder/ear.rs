@@ -2,6 +2,7 @@
 
 mod aside;
 mod fax;
+mod news;
 mod opening;
 
 use std::collections::{HashMap, HashSet};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 use aside::{Beside, Kin};
-use opening::{Opening, Told as Meanwhile, Turn};
+use opening::{Opening, Turn};
 
 use super::jobs::{Content, Ending, Job, News, Piece, Start};
 use super::marks::{of_audio, of_dump};
@@ -372,80 +373,23 @@ impl Ear {
 
     fn hear(&mut self, heard: &Heard<'_>) {
         let id = heard.tap.recording;
-        if !self.open.contains_key(&id) {
+        if !self.hear_in(id, heard) {
             // Its begin was ordered before its tap. If it isn't there then, it is over, or was refused.
             self.take_orders();
-        }
-        self.hear_in(id, heard);
-    }
-
-    fn hear_in(&mut self, id: Id, heard: &Heard<'_>) {
-        if let Some(open) = self.open.get_mut(&id) {
-            open.stage.hear(heard);
-            if is_unread(heard) {
-                self.hear_beside(id, heard);
-            }
+            self.hear_in(id, heard);
         }
     }
 
-    fn take_news(&mut self, news: &News, now: Now) {
-        match *news {
-            News::Over(id) => self.forget(id, now),
-            News::Absent(id) => self.aside_is_absent(id),
-            News::Goes {
-                recording,
-                at,
-                from,
-                audio,
-                rate_hz,
-                paused,
-            } => {
-                let Some(open) = self.open.get_mut(&recording) else {
-                    return;
-                };
-                let Stage::Opening(opening) = &mut open.stage else {
-                    return;
-                };
-                let opening = std::mem::take(opening);
-                // What there was no room for is left out as a whole.
-                let (at, from) = match opening.is_whole() {
-                    true => (at, from),
-                    false => (now.at, from.saturating_add(samples(now.at - at, rate_hz))),
-                };
-                open.until = from;
-                open.stage = match audio {
-                    Audio::Wav => {
-                        let rate = match rate_hz == Rate::Wide.hz() {
-                            true => Rate::Wide,
-                            false => Rate::Narrow,
-                        };
-                        Stage::Audio(Box::new(Stereo::going_on(rate, at, from)))
-                    }
-                    Audio::Rtpdump => Stage::dump(at, from),
-                };
-                if paused {
-                    open.stage.obey(Turn::Pause(at));
-                    if !opening.begins_paused(at) {
-                        open.stage.obey(Turn::Resume(at));
-                    }
-                }
-                open.mark_fax();
-                self.replay(recording, opening);
-            }
+    /// Whether it is open.
+    fn hear_in(&mut self, id: Id, heard: &Heard<'_>) -> bool {
+        let Some(open) = self.open.get_mut(&id) else {
+            return false;
+        };
+        open.stage.hear(heard);
+        if is_unread(heard) {
+            self.hear_beside(id, heard);
         }
-    }
-
-    /// What was heard of it while it was looked for.
-    fn replay(&mut self, id: Id, opening: Opening) {
-        opening.replay(|told| match told {
-            Meanwhile::Heard(heard) => self.hear_in(id, heard),
-            // What lies beside it was told itself.
-            Meanwhile::Turn(turn) => {
-                if let Some(open) = self.open.get_mut(&id) {
-                    open.stage.obey(turn);
-                }
-            }
-        });
+        true
     }
 
     /// What was heard so far is given out; what isn't over stays open for the process that comes next.
@@ -584,6 +528,10 @@ fn of_block(block: Block, lost: Loss, aside: Option<Id>) -> Piece {
 fn of_piece(piece: dump::Piece, span: Span) -> Piece {
     let second = u64::from(DUMP_RATE_HZ);
     let rest = span.end_ms.map(|end| end.saturating_sub(piece.from_ms));
-    let content = Content::Packets(piece.bytes, rest.map_or(second, |rest| rest.min(second)));
-    Piece::of(piece.from_ms, content, piece.marks.iter().map(of_dump).collect())
+    Piece {
+        from: piece.from_ms,
+        marks: piece.marks.iter().map(of_dump).collect(),
+        content: Content::Packets(piece.bytes, rest.map_or(second, |rest| rest.min(second))),
+        left_out: None,
+    }
 }

@@ -17,7 +17,7 @@
 //! | `at`, `samples` | its first sample, counted from the recording's beginning, and how many it has |
 //! | `bytes` | how many bytes it has in the audio file; it begins where the one before it ends, the first one behind the 44 bytes of the WAV header (at byte 0 where there is none: sealed, or a dump) |
 //! | `nonce` | of a sealed block, see [`seal`](super::seal) |
-//! | `marks` | what happened in it: see [`What`] |
+//! | `marks` | what happened in it: see [`What`], and [`Loss`] for its fields `why`, `aside` and `fax` |
 //! | `audio` | the SHA-256 of these bytes; or `silence`: then all of them are zero (a sealed file or a dump has none of them) |
 //! | `gaps` | how many marks say that something is missing |
 //!
