@@ -14,9 +14,9 @@ use serde_json::Value;
 use umbra::records::recordings::index::Index;
 use umbra::rtp::g711::Law;
 
-use recorded::{RATE, Said, all, dir, is_noted, passed, record_of, talks};
+use recorded::{RATE, Said, all, dir, has_end, is_noted, passed, record_of, talks, with_beside};
 use server::{A, B, Server, X};
-use talk::{Callee, Talk};
+use talk::{Callee, Codec, Talk};
 
 /// A number of class 95.
 const CLASS_95: &str = "95588";
@@ -92,7 +92,7 @@ fn speech_is_found_in_both_channels_whatever_sources_and_codecs_come_and_go() {
     talk.are_others();
     passed(others, Duration::from_secs(4));
     let changed = SystemTime::now();
-    talk.changes_to(Law::Mu);
+    talk.changes_to(Codec::G711(Law::Mu));
     passed(changed, Duration::from_secs(4));
     talk.end();
     let record = server.settled(1).remove(0);
@@ -107,6 +107,64 @@ fn speech_is_found_in_both_channels_whatever_sources_and_codecs_come_and_go() {
     ] {
         recorded.both_lie_right(&said, seconds, began);
     }
+}
+
+#[test]
+fn what_is_said_in_a_codec_that_is_not_read_lies_beside_exactly_as_both_heard_it() {
+    let callee = Callee::new();
+    let server = recording(&callee);
+    let said = Said::tones();
+    let talk = Talk::saying(server.sip, callee, 1, X, said.spoken());
+    let began = talk.began();
+    passed(began[0], Duration::from_secs(4));
+    let turned = SystemTime::now();
+    talk.changes_to(Codec::Opus);
+    passed(turned, Duration::from_secs(3));
+    let back = SystemTime::now();
+    talk.changes_to(Codec::G711(Law::A));
+    passed(back, Duration::from_secs(4));
+    let [by_a, by_b] = talk.opus();
+    talk.end();
+    let record = server.settled(1).remove(0);
+    let (recorded, beside) = with_beside(&dir(&server));
+    let said_of_it = &record["recording"];
+    assert_eq!(
+        (&said_of_it["state"], &said_of_it["reason"]),
+        (&"gaps".into(), &"codec".into()),
+        "{record}"
+    );
+    assert_eq!(
+        said_of_it["id"],
+        Value::from(recorded.entry.recording.to_string())
+    );
+    // The tones of before and after are in the WAV file.
+    let [before, after] = [turned, back].map(|moment| recorded.second_after(moment));
+    for seconds in [1..before - 1, after + 1..recorded.seconds() - 1] {
+        recorded.both_lie_right(&said, seconds, began);
+    }
+    // What was said between is beside it: what the caller said B has heard, and the other way round.
+    assert!(
+        by_a.len() > 100 && by_b.len() > 100,
+        "{} and {}",
+        by_a.len(),
+        by_b.len()
+    );
+    let between = recorded.ms(turned)..recorded.ms(back) + 1_000;
+    for (heard, packets) in [by_b, by_a].into_iter().zip(&beside.packets) {
+        let is_between = |(ms, _): &(u32, Vec<u8>)| between.contains(&i64::from(*ms));
+        assert!(packets.iter().all(is_between), "{between:?}");
+        let packets = packets.iter().map(|(_, bytes)| bytes);
+        assert!(packets.eq(&heard), "each packet, in its order");
+    }
+    assert_eq!(beside.entry.began, recorded.entry.began);
+    let length = recorded.channels[0].len() as u64 * 1_000 / RATE as u64;
+    assert!(
+        beside.length.abs_diff(length) <= 1,
+        "{} and {length}",
+        beside.length
+    );
+    is_noted(&server, &recorded);
+    has_end(&server, &beside.entry, &beside.verdict);
 }
 
 #[test]

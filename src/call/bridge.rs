@@ -42,7 +42,7 @@ pub use flows::Keys;
 pub use forks::{Described, Met};
 pub use sound::Sounds;
 
-use flows::Gone;
+use flows::{Faxed, Gone};
 use secure::Secret;
 use sound::Voiced;
 
@@ -154,7 +154,7 @@ pub struct Bridge {
     /// Whether the call may turn into a fax.
     fax: Fax,
     /// Whether it has, while it was recorded.
-    was_faxed: bool,
+    faxed: Faxed,
     /// What the called side's trunk says of media before the answer.
     early: EarlyMedia,
     /// Whether the two flows are: what comes in on one goes out on the other.
@@ -180,7 +180,7 @@ impl Bridge {
             crossing: None,
             talking: None,
             fax: Fax::Refuse,
-            was_faxed: false,
+            faxed: Faxed::default(),
             early: EarlyMedia::default(),
             joined: Joined::No,
             gone: None,

@@ -4,7 +4,9 @@
 //! hand on what a leg's peer hears, and an [`Order`] tells whoever takes it which call that is of. What he can't keep he
 //! says by a [`Report`], and the call's record says so too. No call waits for any of that.
 //!
-//! A call has one recording at the most, under the call's own id: it is one id everywhere.
+//! A call has one recording at the most, as far as anything here knows, under the call's own id: it is one id everywhere. What
+//! that one's file can't hold the recorder keeps beside it, in a recording of its own that begins, pauses and ends with the
+//! call's: see [`aside`](crate::records::recordings::aside).
 
 mod code;
 mod record;
@@ -56,6 +58,8 @@ pub enum Order {
     Pause(Id, Instant),
     /// What is heard from then on is kept again.
     Resume(Id, Instant),
+    /// From then on it is a fax (T.38), of which no tap hears anything; or what is heard is voice again.
+    Fax(Id, Faxing),
     /// It was over then. What its taps heard before may still be on its way.
     End(Id, Instant),
     /// One that a process before this one began then is over. Nothing was heard since that one, so it ends where that one
@@ -64,6 +68,15 @@ pub enum Order {
     /// It is over and too short to be of use: nothing of it is kept, whichever process began it. Where there is nothing of
     /// it, this is none.
     Drop(TooShort),
+}
+
+/// A recorded call turns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Faxing {
+    /// To a fax.
+    Begins,
+    /// Back to voice, or it is over.
+    Ends,
 }
 
 /// A recording that is too short to be of use.
@@ -83,7 +96,7 @@ impl Order {
         match self {
             Self::Begin(begin) | Self::GoOn(begin) => begin.recording,
             Self::Pause(id, _) | Self::Resume(id, _) | Self::End(id, _) => *id,
-            Self::EndLeft(id, _) => *id,
+            Self::Fax(id, _) | Self::EndLeft(id, _) => *id,
             Self::Drop(short) => short.recording,
         }
     }

@@ -1,5 +1,6 @@
 //! `umbra recording`: what calls left on the server's disk, and what can be done with a copy of it.
 
+mod beside;
 mod convert;
 mod erase;
 mod fetch;

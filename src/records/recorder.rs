@@ -17,6 +17,7 @@
 //! Whoever gives an order never waits. A recording that isn't over when the recorder stops stays as it is on disk, for the
 //! process that comes next.
 
+mod asides;
 mod ear;
 mod jobs;
 mod keeper;
@@ -174,6 +175,9 @@ impl Shared {
 
     /// Says that something of a recording isn't kept.
     fn report(&self, shard: usize, report: Report) {
+        let Some(report) = self.status.asides.told(report) else {
+            return;
+        };
         self.status.note(&report);
         let mut unsaid = self.unsaid();
         let is_told = unsaid.is_empty() && (self.settings.tell)(shard, report);

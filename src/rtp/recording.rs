@@ -25,6 +25,7 @@ mod track;
 mod voice;
 
 use timeline::Timeline;
+pub use track::is_unread;
 use track::{Keeps, Track};
 
 /// How far a channel may be before where its clock says that it is, until it is put there at once.
@@ -163,6 +164,33 @@ impl Stereo {
     /// Samples a second.
     pub fn rate(&self) -> Rate {
         self.sheet.rate
+    }
+
+    /// When it began, or went on.
+    pub fn begun(&self) -> Instant {
+        self.sheet.begun
+    }
+
+    /// Which sample is heard at that moment, counted from the recording's begin.
+    pub fn sample(&self, at: Instant) -> u64 {
+        let since = u64::try_from(self.sheet.sample(at)).unwrap_or(0);
+        self.before.saturating_add(since)
+    }
+
+    /// How many whole milliseconds of it there are before that moment, and when the last of them was over.
+    pub fn millis(&self, at: Instant) -> (u64, Instant) {
+        let before = self.before.saturating_mul(1_000) / u64::from(self.sheet.rate.hz());
+        let since = u64::try_from((at - self.sheet.begun).as_millis()).unwrap_or(u64::MAX);
+        let over = self.sheet.begun + Duration::from_millis(since);
+        (before.saturating_add(since), over)
+    }
+
+    /// Since when what is heard is kept; `None`: it isn't.
+    pub fn keeps_since(&self) -> Option<Instant> {
+        match self.sheet.pause {
+            Pause::Off(since) => Some(since),
+            Pause::On => None,
+        }
     }
 
     /// Takes in a packet. Its recording isn't looked at: whoever calls knows whose it is.

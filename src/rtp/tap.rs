@@ -195,6 +195,11 @@ impl Consumer {
         self.order.len()
     }
 
+    /// Whether no packet lies there.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// How many packets have been left out since the ring is there.
     pub fn missed(&self) -> u64 {
         self.missed.all.load(Ordering::Relaxed)

@@ -7,11 +7,13 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use umbra::records::audit::{Audit, Verdict as Noted};
+use umbra::records::recordings::chain::{Audio, Channel, What};
 use umbra::records::recordings::index::{Entry, Index, State};
 use umbra::records::recordings::read::Reader;
 use umbra::records::recordings::seal::Keys;
 use umbra::records::recordings::verify::{Verdict, verify};
 use umbra::rtp::g711::Law;
+use umbra::rtp::recording::dump;
 use umbra::rtp::wav;
 
 use super::server::{A, B, Server, Setup, X, until};
@@ -217,11 +219,16 @@ impl Recorded {
 
 /// Waits until the audit log, which is whole, has the end that a recording has.
 pub fn is_noted(server: &Server, recorded: &Recorded) {
-    let Verdict::Whole { sha256, .. } = &recorded.verdict else {
-        panic!("{:?}", recorded.verdict);
+    has_end(server, &recorded.entry, &recorded.verdict);
+}
+
+/// The same of any.
+pub fn has_end(server: &Server, entry: &Entry, verdict: &Verdict) {
+    let Verdict::Whole { sha256, .. } = verdict else {
+        panic!("{verdict:?}");
     };
     let audit = server.data().join("audit");
-    let act = format!("\"act\":\"kept\",\"recording\":\"{}\"", recorded.entry.recording);
+    let act = format!("\"act\":\"kept\",\"recording\":\"{}\"", entry.recording);
     let end = sha256.to_string();
     until("its end is noted", || {
         let files = fs::read_dir(&audit).expect("the audit log's folder");
@@ -257,6 +264,65 @@ pub fn all(dir: &Path, count: usize) -> Vec<Recorded> {
         entries.len() == count && entries.iter().all(|entry| entry.state == State::Whole)
     });
     present(dir)
+}
+
+/// The one recording that is a WAV file, and what lies beside it, once both are whole.
+pub fn with_beside(dir: &Path) -> (Recorded, Beside) {
+    let mut both = Vec::new();
+    until("the recordings are whole", || {
+        both = entries(&Index::scan(dir).expect("it can be read").0);
+        both.len() == 2 && both.iter().all(|entry| entry.state == State::Whole)
+    });
+    let is_wav = |entry: &Entry| {
+        entry
+            .known
+            .as_ref()
+            .is_some_and(|known| known.audio == Audio::Wav)
+    };
+    both.sort_by_key(|entry| !is_wav(entry));
+    let [first, beside] = <[Entry; 2]>::try_from(both).expect("two");
+    (Recorded::read(first), Beside::read(beside))
+}
+
+/// A dump that was read.
+pub struct Beside {
+    pub entry: Entry,
+    pub verdict: Verdict,
+    /// Milliseconds.
+    pub length: u64,
+    /// The packets of the caller and of the callee, and at which millisecond each was heard.
+    pub packets: [Vec<(u32, Vec<u8>)>; 2],
+}
+
+impl Beside {
+    fn read(entry: Entry) -> Self {
+        let place = entry.place();
+        let mut reader = Reader::open(&place, &Keys::default()).expect("it can be opened");
+        let mut bytes = vec![0; reader.bytes() as usize];
+        reader.read_at(0, &mut bytes).expect("it can be read");
+        let packets = dump::packets(&bytes).expect("a dump");
+        let packets: Vec<(u32, Vec<u8>)> = packets.map(|(ms, bytes)| (ms, bytes.to_vec())).collect();
+        let streams: Vec<(Channel, u32)> = reader
+            .marks()
+            .filter_map(|mark| match mark.what {
+                What::Stream { channel, ssrc, .. } => Some((channel, ssrc)),
+                _ => None,
+            })
+            .collect();
+        let of = |channel: Channel| {
+            let is_theirs = |(_, bytes): &&(u32, Vec<u8>)| {
+                let ssrc = u32::from_be_bytes(bytes[8..12].try_into().expect("RTP"));
+                streams.contains(&(channel, ssrc))
+            };
+            packets.iter().filter(is_theirs).cloned().collect()
+        };
+        Self {
+            packets: [Channel::Caller, Channel::Callee].map(of),
+            verdict: verify(&place, &Keys::default(), None).expect("it can be read"),
+            length: reader.samples(),
+            entry,
+        }
+    }
 }
 
 /// The record of a recording's call.

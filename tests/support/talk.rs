@@ -3,7 +3,7 @@
 #![allow(dead_code)] // each test binary uses its part
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,6 +18,24 @@ const FRAME: usize = 160;
 
 /// What a side says over and over, in A-law: whole packets.
 pub type Words = Arc<[u8]>;
+
+/// How a side says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Codec {
+    /// By one of G.711's laws.
+    G711(Law),
+    /// In packets that are called Opus: the server passes them on unread.
+    Opus,
+}
+
+impl Codec {
+    const fn payload(self) -> u8 {
+        match self {
+            Self::G711(law) => law.payload(),
+            Self::Opus => 111,
+        }
+    }
+}
 
 /// Nothing.
 fn silence() -> Words {
@@ -71,6 +89,8 @@ pub struct Talk {
     from: SocketAddr,
     /// Where both speak, and listen.
     rtp: Option<[SocketAddr; 2]>,
+    /// Of A's last request that isn't an ACK.
+    cseq: AtomicU32,
     a: Voice,
     b: Voice,
 }
@@ -79,7 +99,7 @@ pub struct Talk {
 #[derive(Clone, Copy)]
 struct Manner {
     ssrc: u32,
-    law: Law,
+    codec: Codec,
     /// What its sequence numbers and timestamps begin with.
     first: (u16, u32),
 }
@@ -106,6 +126,8 @@ struct Heard {
     newest: Mutex<Option<(u32, u16)>>,
     /// Packets that lacked between two of a stream.
     lacking: AtomicU64,
+    /// Those of Opus, as they came.
+    opus: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Talk {
@@ -122,6 +144,7 @@ impl Talk {
             invite: String::new(),
             from: server,
             rtp: None,
+            cseq: AtomicU32::new(1),
             a: Voice::silent(),
             b: Voice::silent(),
         }
@@ -138,10 +161,10 @@ impl Talk {
         talk.x = x;
         let rtp = [CARRIER, CALLEE].map(|ip| UdpSocket::bind((ip, 0)).expect("a port"));
         let [a_rtp, b_rtp] = rtp.each_ref().map(|rtp| rtp.local_addr().expect("bound"));
-        talk.request("INVITE", 1, &sdp(a_rtp, 1, Law::A));
+        talk.request("INVITE", 1, &sdp(a_rtp, 1, Codec::G711(Law::A)));
         let (invite, from) = hear(&talk.callee.sip, "INVITE ");
         (talk.invite, talk.from) = (invite, from);
-        talk.answer(&talk.invite, "200 OK", &sdp(b_rtp, 1, Law::A));
+        talk.answer(&talk.invite, "200 OK", &sdp(b_rtp, 1, Codec::G711(Law::A)));
         let (answer, _) = hear(&talk.sip, "SIP/2.0 200");
         talk.to_tag = tag(&answer, "To:");
         talk.request("ACK", 1, "");
@@ -159,7 +182,11 @@ impl Talk {
     pub fn ringing(server: SocketAddr, callee: Callee, n: u32) -> Self {
         let mut talk = Self::of(server, callee, n);
         let ear = UdpSocket::bind((CARRIER, 0)).expect("a port");
-        talk.request("INVITE", 1, &sdp(ear.local_addr().expect("bound"), 1, Law::A));
+        talk.request(
+            "INVITE",
+            1,
+            &sdp(ear.local_addr().expect("bound"), 1, Codec::G711(Law::A)),
+        );
         (talk.invite, talk.from) = hear(&talk.callee.sip, "INVITE ");
         talk.answer(&talk.invite, "180 Ringing", "");
         hear(&talk.sip, "SIP/2.0 180");
@@ -170,7 +197,11 @@ impl Talk {
     pub fn refused(server: SocketAddr, n: u32) -> u16 {
         let talk = Self::of(server, Callee::new(), n);
         let ear = UdpSocket::bind((CARRIER, 0)).expect("a port");
-        talk.request("INVITE", 1, &sdp(ear.local_addr().expect("bound"), 1, Law::A));
+        talk.request(
+            "INVITE",
+            1,
+            &sdp(ear.local_addr().expect("bound"), 1, Codec::G711(Law::A)),
+        );
         talk.final_status()
     }
 
@@ -235,17 +266,27 @@ impl Talk {
         }
     }
 
-    /// A wants another law by a re-INVITE, the server asks B, and both speak by it.
-    pub fn changes_to(&self, law: Law) {
+    /// A wants another codec by a re-INVITE, the server asks B, and both speak by it.
+    pub fn changes_to(&self, codec: Codec) {
         let [a, b] = self.rtp.expect("they talk");
-        self.request("INVITE", 2, &sdp(a, 2, law));
+        let cseq = self.next();
+        self.request("INVITE", cseq, &sdp(a, cseq, codec));
         let (invite, _) = hear(&self.callee.sip, "INVITE ");
-        self.answer(&invite, "200 OK", &sdp(b, 2, law));
+        self.answer(&invite, "200 OK", &sdp(b, cseq, codec));
         hear(&self.callee.sip, "ACK ");
-        self.b.manner.lock().expect("whole").law = law;
+        self.b.manner.lock().expect("whole").codec = codec;
         hear(&self.sip, "SIP/2.0 200");
-        self.request("ACK", 2, "");
-        self.a.manner.lock().expect("whole").law = law;
+        self.request("ACK", cseq, "");
+        self.a.manner.lock().expect("whole").codec = codec;
+    }
+
+    /// The packets of Opus that A's phone has heard, and B's.
+    pub fn opus(&self) -> [Vec<Vec<u8>>; 2] {
+        [&self.a, &self.b].map(|voice| voice.heard.opus.lock().expect("whole").clone())
+    }
+
+    fn next(&self) -> u32 {
+        self.cseq.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// When each side began to speak.
@@ -267,7 +308,7 @@ impl Talk {
 
     /// A says BYE, and waits for nothing.
     pub fn hang_up(&self) {
-        self.request("BYE", 3, "");
+        self.request("BYE", self.next(), "");
     }
 
     /// The rest of [`Talk::end`].
@@ -315,7 +356,7 @@ impl Voice {
     fn silent() -> Self {
         let manner = Manner {
             ssrc: 0,
-            law: Law::A,
+            codec: Codec::G711(Law::A),
             first: (0, 0),
         };
         Self {
@@ -350,13 +391,19 @@ impl Voice {
                     .chunks_exact(FRAME)
                     .cycle()
                     .nth(n as usize % (words.len() / FRAME));
-                let Manner { ssrc, law, first } = *manner.lock().expect("whole");
-                packet[..2].copy_from_slice(&[0x80, law.payload()]);
+                let Manner { ssrc, codec, first } = *manner.lock().expect("whole");
+                packet[..2].copy_from_slice(&[0x80, codec.payload()]);
                 packet[2..4].copy_from_slice(&(n as u16).wrapping_add(first.0).to_be_bytes());
-                packet[4..8].copy_from_slice(&n.wrapping_mul(160).wrapping_add(first.1).to_be_bytes());
+                let ticks = match codec {
+                    Codec::G711(_) => 160,
+                    Codec::Opus => 960,
+                };
+                packet[4..8].copy_from_slice(&n.wrapping_mul(ticks).wrapping_add(first.1).to_be_bytes());
                 packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
                 packet[12..].copy_from_slice(frame.expect("they say something"));
-                if law != Law::A {
+                if let Codec::G711(law) = codec
+                    && law != Law::A
+                {
                     for code in &mut packet[12..] {
                         *code = law.encode(Law::A.decode(*code));
                     }
@@ -374,7 +421,7 @@ impl Voice {
                     continue;
                 };
                 if len == 172 {
-                    heard.hear(&buffer);
+                    heard.hear(&buffer[..len]);
                 }
             }
         }));
@@ -384,6 +431,9 @@ impl Voice {
 
 impl Heard {
     fn hear(&self, packet: &[u8]) {
+        if packet[1] & 0x7f == Codec::Opus.payload() {
+            self.opus.lock().expect("whole").push(packet.to_vec());
+        }
         let now = Instant::now();
         let before = self.last.lock().expect("whole").replace(now);
         if let Some(before) = before {
@@ -416,10 +466,14 @@ impl Drop for Voice {
 }
 
 /// A party's description, of that version.
-fn sdp(rtp: SocketAddr, version: u32, law: Law) -> String {
-    let (ip, port, number) = (rtp.ip(), rtp.port(), law.payload());
+fn sdp(rtp: SocketAddr, version: u32, codec: Codec) -> String {
+    let (ip, port, number) = (rtp.ip(), rtp.port(), codec.payload());
+    let map = match codec {
+        Codec::G711(_) => "",
+        Codec::Opus => "a=rtpmap:111 opus/48000/2\r\n",
+    };
     format!(
-        "v=0\r\no=- 1 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {number}\r\n"
+        "v=0\r\no=- 1 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {number}\r\n{map}"
     )
 }
 

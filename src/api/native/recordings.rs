@@ -180,7 +180,8 @@ pub(super) async fn link(
     Ok(Json(json!({"url": url, "expires_at": &*until.text()})))
 }
 
-/// `DELETE /v1/recordings/{id}` → `{"id", "became": "gone"}`; 409 while it must be kept, or is written.
+/// `DELETE /v1/recordings/{id}` → `{"id", "became": "gone"}`; 409 while it must be kept, or is written. What lies beside it goes
+/// with it.
 pub(super) async fn remove(
     State(desk): State<Arc<Desk>>,
     asker: Asker,
@@ -194,7 +195,9 @@ pub(super) async fn remove(
     if let Some((_, error)) = erasing.failed.pop() {
         return Err(refusal(error.into()));
     }
-    match erasing.erased.pop() {
+    // Whichever of the two stays is said; else that the one is gone that was named, the last.
+    let stays = erasing.erased.iter().find(|(_, became)| *became != Erased::Gone);
+    match stays.or(erasing.erased.last()).copied() {
         Some((id, Erased::Gone)) => Ok(Json(json!({"id": id, "became": "gone"}))),
         Some((id, Erased::NotBefore(time))) => Err(ApiError {
             not_before: Some(time),

@@ -13,7 +13,7 @@ use crate::call::audio::{Heard, Sends};
 use crate::call::hands::Hands;
 use crate::call::media::{MediaPort, Order};
 use crate::call::port::{LegName, Output};
-use crate::call::recording::Sound;
+use crate::call::recording::{self, Faxing, Sound};
 use crate::rtp::clip::Coding;
 use crate::rtp::dtmf::Digit;
 use crate::rtp::ear::Listening;
@@ -29,6 +29,15 @@ pub enum Keys {
     Told,
     /// It has agreed on no events, no media runs to it, or it holds the call.
     Untold,
+}
+
+/// A recorded call as a fax.
+#[derive(Debug, Default)]
+pub(super) struct Faxed {
+    /// The recording that hears nothing of it now.
+    now: Option<Id>,
+    /// There was one.
+    was: bool,
 }
 
 /// One of the two legs has left the other.
@@ -51,7 +60,7 @@ struct Said {
 impl Bridge {
     /// Tells the media threads what both sides have settled; before the answer only if the called side may be heard.
     pub fn order_flows(&mut self, hands: &mut Hands) {
-        self.note_fax();
+        self.note_fax(hands);
         if self.talking.is_none() && !self.relays_early() {
             return self.order_sounds(hands);
         }
@@ -203,20 +212,33 @@ impl Bridge {
                 hands.out.push_back(Output::Media(Order::Tap(side.port, tap)));
             }
         }
-        self.note_fax();
+        self.note_fax(hands);
     }
 
     /// Whether it was a fax while it was recorded: of that nothing is heard.
     pub const fn was_faxed(&self) -> bool {
-        self.was_faxed
+        self.faxed.was
     }
 
-    fn note_fax(&mut self) {
-        let is_faxed = |side: &Side| {
+    /// Tells the recorder that what is recorded turns to a fax, or back.
+    fn note_fax(&mut self, hands: &mut Hands) {
+        let of_fax = |side: &Side| {
             let agreed = side.agreed.as_ref();
-            side.tap.is_some() && agreed.is_some_and(|agreed| agreed.fax.is_some())
+            let is_fax = agreed.is_some_and(|agreed| agreed.fax.is_some());
+            side.tap.map(|tap| tap.recording).filter(|_| is_fax)
         };
-        self.was_faxed |= self.sides.iter().flatten().any(is_faxed);
+        let now = self.sides.iter().flatten().find_map(of_fax);
+        let before = std::mem::replace(&mut self.faxed.now, now);
+        self.faxed.was |= now.is_some();
+        if before == now {
+            return;
+        }
+        let ends = before.map(|recording| (recording, Faxing::Ends));
+        let begins = now.map(|recording| (recording, Faxing::Begins));
+        for (recording, fax) in ends.into_iter().chain(begins) {
+            let order = recording::Order::Fax(recording, fax);
+            hands.out.push_back(Output::Record(order));
+        }
     }
 
     /// How what a leg's peer hears is coded.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use arrayvec::ArrayVec;
 
+use super::flows::Faxed;
 use super::secure::Secret;
 use super::{Bridge, Joined, Opened, Owes, Side, Voiced};
 use crate::base::limits::{SDP_CODECS_MAX, SDP_MEDIA_MAX};
@@ -91,7 +92,7 @@ impl Bridge {
             crossing: None,
             talking: Some(media.timeout),
             fax,
-            was_faxed: false,
+            faxed: Faxed::default(),
             // It is answered.
             early: EarlyMedia::Relay,
             gone: None,

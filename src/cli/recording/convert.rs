@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::beside::Beside;
 use super::files::{self, KeyFolder};
 use super::sound::Sound;
 use crate::records::recordings::read::Reader;
@@ -24,7 +25,8 @@ the caller left, the callee right, each packet where it was heard. PCMA, PCMU, G
 of the latter two was spoken; nothing is made up for packets that are missing. The dump stays what counts: it is the exact \
 packets, and `umbra recording verify` is of it.
 
-A sealed recording becomes a plain one; a plain WAV file needs nothing.";
+A sealed recording becomes a plain one. A WAV file beside which such a dump lies, because its call turned to that codec while it \
+went on, becomes one with all that was said, at its own rate. A plain WAV file without one needs nothing.";
 
 /// What `recording convert` takes.
 #[derive(Args, Debug)]
@@ -46,9 +48,12 @@ impl Convert {
     /// The recording can't be read, nothing of it can be decoded, or the file can't be written.
     pub fn run(self, out: &mut dyn Write) -> anyhow::Result<()> {
         let place = files::one(&self.path)?;
-        let mut reader = Reader::open(&place, &self.keys.read()?)?;
+        let keys = self.keys.read()?;
+        let mut reader = Reader::open(&place, &keys)?;
+        let beside = Beside::of(&place, &reader, &keys)?;
         let sound = Sound::of(&reader);
-        let (unread, is_any) = sound.unread();
+        let (mut unread, is_any) = sound.unread();
+        unread.extend(beside.iter().flat_map(Beside::unread));
         let warnings: Vec<String> = unread.iter().map(|whose| said_of(whose, &self.path)).collect();
         if !is_any {
             match warnings.first() {
@@ -66,6 +71,13 @@ impl Convert {
         let part = self.output.with_file_name(part);
         let file = files::create(&part)?;
         let written = write_wav(sound, &mut reader, file, &part).and_then(|count| {
+            let count = match beside {
+                None => count,
+                Some(beside) => {
+                    let wav = File::options().read(true).write(true).open(&part)?;
+                    beside.lay_into(&wav, samples)?
+                }
+            };
             fs::rename(&part, &self.output)
                 .with_context(|| format!("{} can't be written", self.output.display()))?;
             Ok(count)

@@ -1,6 +1,6 @@
 //! What of a recording isn't what was said: pauses, gaps and restarts, with where they lie and what they are called.
 
-use crate::records::recordings::chain::{Channel, Loss, Unwritten, What};
+use crate::records::recordings::chain::{Channel, Faxed, Loss, Unwritten, What};
 use crate::records::recordings::read::Reader;
 
 /// Why a part is shaded.
@@ -49,6 +49,8 @@ pub(super) fn of(reader: &Reader) -> Vec<Shade> {
     let seconds = |samples: u64| samples as f64 / rate;
     let end_s = seconds(reader.samples());
     let mut paused_at = None;
+    // Faxes whose end isn't known.
+    let mut faxed = Vec::new();
     let mut shades = Vec::new();
     let mut shade = |why, channel, from_s: f64, length_s: f64, label: String| {
         shades.push(Shade {
@@ -73,9 +75,18 @@ pub(super) fn of(reader: &Reader) -> Vec<Shade> {
             }
             What::Lost {
                 channel,
+                why: Loss::Fax(Faxed::Begins),
+                ..
+            } => faxed.push((channel, at_s)),
+            What::Lost {
+                channel,
                 samples,
                 why,
             } => {
+                if why == Loss::Fax(Faxed::Lasted) {
+                    // It says where that began, too.
+                    faxed.retain(|(of, _)| *of != channel);
+                }
                 let (length_s, why) = (seconds(samples), said(why));
                 shade(
                     Why::Lost,
@@ -115,6 +126,11 @@ pub(super) fn of(reader: &Reader) -> Vec<Shade> {
         let (length_s, label) = paused(from_s, end_s);
         shade(Why::Paused, None, from_s, length_s, label);
     }
+    for (channel, from_s) in faxed {
+        let length_s = end_s - from_s;
+        let label = format!("{} faxed", length(length_s));
+        shade(Why::Lost, Some(channel), from_s, length_s, label);
+    }
     shades
 }
 
@@ -122,7 +138,9 @@ const fn said(why: Loss) -> &'static str {
     match why {
         Loss::Network => "lost",
         Loss::Overload => "missed (overload)",
-        Loss::Codec => "not decoded",
+        Loss::Codec(None) => "not decoded",
+        Loss::Codec(Some(_)) => "in the dump beside",
+        Loss::Fax(_) => "faxed",
     }
 }
 

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 
 use crate::records::recordings::chain::{Audio, Channel, Mark, What};
 use crate::records::recordings::read::Reader;
+use crate::rtp::recording::Rate;
 use crate::rtp::recording::dump::{self, Whose};
 use crate::rtp::recording::replay::{Codec, Count, Replay};
 use crate::rtp::tap;
@@ -29,6 +30,19 @@ pub(super) struct Sound {
 impl Sound {
     /// Of a recording that is open.
     pub(super) fn of(reader: &Reader) -> Self {
+        Self::with(reader, Replay::new)
+    }
+
+    /// The same, of a dump with so many samples a second.
+    pub(super) fn at_rate(reader: &Reader, rate_hz: u32) -> Self {
+        let rate = match rate_hz == Rate::Wide.hz() {
+            true => Rate::Wide,
+            false => Rate::Narrow,
+        };
+        Self::with(reader, |streams| Replay::at(rate, streams))
+    }
+
+    fn with(reader: &Reader, replay: impl FnOnce(Vec<Whose>) -> Replay) -> Self {
         let (length, rate_hz) = (reader.samples(), reader.head().rate);
         match reader.head().audio {
             Audio::Wav => Self {
@@ -39,7 +53,7 @@ impl Sound {
             },
             Audio::Rtpdump => {
                 let streams: Vec<Whose> = reader.marks().filter_map(stream).collect();
-                let replay = Replay::new(streams.clone());
+                let replay = replay(streams.clone());
                 let rate = replay.rate().hz();
                 Self {
                     rate_hz: rate,

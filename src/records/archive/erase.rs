@@ -6,6 +6,7 @@ use crate::base::limits::RECORDINGS_DELETED_AT_ONCE;
 use crate::base::time::Wall;
 use crate::records::audit::{Act, Line, Who};
 use crate::records::recordings;
+use crate::records::recordings::aside::aside_of;
 use crate::records::recordings::retention::{Erased, Failed, erase_one};
 
 use super::shelf::News;
@@ -13,7 +14,7 @@ use super::shelf::News;
 /// Which recordings are to be erased.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Which {
-    /// This one.
+    /// This one, and what lies beside it.
     Recording(Id),
     /// Those of a call.
     Call(Id),
@@ -95,7 +96,13 @@ impl Archive {
         let ids = match which {
             Which::Recording(id) => {
                 self.entry(who, id)?;
-                return Ok(vec![id]);
+                // What lies beside it goes with it, and before it: should that fail, both can be asked for again.
+                let aside = aside_of(id);
+                return match self.entry(who, aside) {
+                    Ok(_) => Ok(vec![aside, id]),
+                    Err(Error::Absent(_)) => Ok(vec![id]),
+                    Err(error) => Err(error),
+                };
             }
             Which::Party(party) => self.of_party(&party)?.into_iter().collect(),
             Which::Call(id) => {

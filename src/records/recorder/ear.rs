@@ -1,5 +1,8 @@
 //! Listening: orders and packets become recordings in the making, and these give pieces for the scribe.
 
+mod aside;
+mod fax;
+mod news;
 mod opening;
 
 use std::collections::{HashMap, HashSet};
@@ -9,6 +12,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use aside::{Beside, Kin};
 use opening::{Opening, Turn};
 
 use super::jobs::{Abandoned, Content, Ending, Job, News, Piece, Start};
@@ -20,12 +24,13 @@ use super::{Ordered, Shared};
 use crate::base::id::Id;
 use crate::base::limits::{RECORDING_BLOCK, RECORDING_SECONDS_MAX};
 use crate::base::time::{Instant, Now};
-use crate::call::recording::{Begin, Fault, Order, Report, Sound, TooShort};
+use crate::call::recording::{Begin, Fault, Faxing, Order, Report, Sound, TooShort};
+use crate::records::recordings::aside::aside_of;
 use crate::records::recordings::chain::{Audio, Cipher, Loss, Mark, Unwritten, What};
 use crate::records::recordings::pen;
 use crate::records::recordings::seal::Key;
 use crate::rtp::recording::dump::{self, Dump};
-use crate::rtp::recording::{Block, Rate, Stereo};
+use crate::rtp::recording::{Block, Rate, Stereo, is_unread};
 use crate::rtp::tap::{Consumer, Heard};
 
 /// How often it listens, and looks for whole blocks: some packets of each channel have come then, so that a recording isn't
@@ -54,6 +59,7 @@ pub(super) struct Ear {
 /// A recording that isn't over.
 pub(super) struct Open {
     pub(super) shard: usize,
+    kin: Kin,
     stage: Stage,
     /// What is to be obeyed once all packets are heard that came before.
     late: Vec<(Now, Late)>,
@@ -66,6 +72,8 @@ pub(super) struct Open {
     /// When it is looked at again: all of a block is laid at once, while it is in the processor's cache. What comes meanwhile is
     /// less than [`RECORDING_PACKETS_MAX`](crate::base::limits::RECORDING_PACKETS_MAX).
     looked_at: Instant,
+    /// Since when it is a fax.
+    faxed_since: Option<Instant>,
     /// When packets of it were missed last.
     overrun: Option<Instant>,
     /// Which gaps were told.
@@ -87,11 +95,20 @@ struct Span {
     end_ms: Option<u64>,
 }
 
+impl Span {
+    /// How many milliseconds there are before that moment.
+    fn ms(&self, at: Instant) -> u64 {
+        let ms = u64::try_from((at - self.begun).as_millis()).unwrap_or(u64::MAX);
+        self.before_ms.saturating_add(ms)
+    }
+}
+
 /// An order that is obeyed behind the packets that came before it.
 #[derive(Clone, Copy)]
 enum Late {
     Pause,
     Resume,
+    Fax(Faxing),
     End,
     Drop(TooShort),
 }
@@ -139,7 +156,7 @@ impl Ear {
     /// Obeys, listens, and gives out the blocks that are whole.
     pub(super) fn round(&mut self, now: Now) {
         while let Ok(news) = self.news.try_recv() {
-            self.take_news(&news, now.at);
+            self.take_news(&news, now);
         }
         self.take_orders();
         let mut rings = std::mem::take(&mut self.rings);
@@ -153,8 +170,11 @@ impl Ear {
                 let are_all_named = ring.missed_of(|recording| {
                     of.insert(recording);
                 });
-                let is_missed = |id: &Id| !are_all_named || of.contains(id);
-                for (id, open) in self.open.iter_mut().filter(|(id, _)| is_missed(id)) {
+                let is_missed = |id: &Id, open: &Open| !are_all_named || of.contains(&open.first(*id));
+                for (id, open) in &mut self.open {
+                    if !is_missed(id, open) {
+                        continue;
+                    }
                     open.miss(now.at);
                     self.out.report_gap(*id, open, Fault::Overrun);
                 }
@@ -185,22 +205,32 @@ impl Ear {
                 Order::GoOn(begin) => self.go_on(shard, now, &begin),
                 Order::Pause(id, at) => self.put(id, moment(now, at), Late::Pause),
                 Order::Resume(id, at) => self.put(id, moment(now, at), Late::Resume),
+                Order::Fax(id, fax) => self.put(id, now, Late::Fax(fax)),
                 Order::End(id, at) => self.put(id, moment(now, at), Late::End),
                 // Somebody goes on with it after all.
                 Order::EndLeft(id, _) if self.open.contains_key(&id) => {}
                 Order::EndLeft(id, began) => {
-                    let (recording, call) = (id, id);
-                    self.out.job(Job::EndLeft(Abandoned {
-                        recording,
-                        call,
-                        began,
-                    }));
+                    let call = id;
+                    // What lies beside it too, if anything does.
+                    for recording in [id, aside_of(id)] {
+                        let left = Abandoned {
+                            recording,
+                            call,
+                            began,
+                        };
+                        self.out.job(Job::EndLeft(left));
+                    }
                 }
                 Order::Drop(short) if self.open.contains_key(&short.recording) => {
                     self.put(short.recording, now, Late::Drop(short));
                 }
                 // A process before began it.
-                Order::Drop(short) => drop(self.out.job(Job::Drop(short))),
+                Order::Drop(short) => {
+                    let recording = aside_of(short.recording);
+                    for short in [short, TooShort { recording, ..short }] {
+                        self.out.job(Job::Drop(short));
+                    }
+                }
             }
         }
     }
@@ -209,28 +239,30 @@ impl Ear {
         let rate = rate_of(begin.sounds);
         let stage = match begin.sounds {
             Sound::Narrow | Sound::Wide => Stage::Audio(Box::new(Stereo::new(rate, begin.at))),
-            Sound::Unread => {
-                let span = Span {
-                    begun: begin.at,
-                    before_ms: 0,
-                    end_ms: None,
-                };
-                Stage::Dump(Box::new(Dump::going_on(begin.at, 0)), span)
-            }
+            Sound::Unread => Stage::dump(begin.at, 0),
         };
         if let Some(start) = self.start(shard, now, begin) {
             // Said at once: the call may be over before the disk takes anything of it.
             let with = sealed(start.begin.key.as_ref().map_or(Cipher::None, Key::cipher));
             let recording = begin.recording;
             self.shared.report(shard, Report::Sealed { recording, with });
-            self.add(recording, shard, stage, Job::Begin(start));
+            let kin = Kin::First(Box::new(Beside::none(&start.begin)));
+            self.add(recording, Open::new(shard, stage, kin), Job::Begin(start));
         }
     }
 
     fn go_on(&mut self, shard: usize, now: Now, begin: &Begin) {
-        let stage = Stage::Opening(Opening::default());
         if let Some(start) = self.start(shard, now, begin) {
-            self.add(begin.recording, shard, stage, Job::GoOn(start));
+            let (beside, sought) = Beside::sought(&start);
+            let stage = || Stage::Opening(Opening::default());
+            let first = Open::new(shard, stage(), Kin::First(Box::new(beside)));
+            if self.add(begin.recording, first, Job::GoOn(start)) {
+                self.seek_aside(
+                    begin.recording,
+                    Open::new(shard, stage(), Kin::Aside(begin.recording)),
+                    sought,
+                );
+            }
         }
     }
 
@@ -264,33 +296,32 @@ impl Ear {
         }))
     }
 
-    fn add(&mut self, id: Id, shard: usize, stage: Stage, job: Job) {
+    /// Whether it is open now; where there is no room that is said.
+    fn add(&mut self, id: Id, open: Open, job: Job) -> bool {
         if self.open.contains_key(&id) {
-            return;
+            return false;
         }
-        self.shared.status.open().insert(id);
-        if let Err(why) = self.out.begin(job) {
-            self.shared.status.open().remove(&id);
-            let report = match stage {
-                Stage::Audio(_) | Stage::Dump(..) => Report::Lost { recording: id, why },
-                // What the process before wrote is there.
-                Stage::Opening { .. } => Report::Gap { recording: id, why },
-            };
-            return self.shared.report(shard, report);
-        }
-        let open = Open {
-            shard,
-            stage,
-            late: Vec::new(),
-            marks: Vec::new(),
-            left_out: None,
-            until: 0,
-            looked_at: Instant::default(),
-            overrun: None,
-            told: Told::default(),
+        let (shard, is_new) = (open.shard, !matches!(open.stage, Stage::Opening(_)));
+        let Err(why) = self.admit(id, open, job) else {
+            return true;
         };
+        let report = match is_new {
+            true => Report::Lost { recording: id, why },
+            // What the process before wrote is there.
+            false => Report::Gap { recording: id, why },
+        };
+        self.shared.report(shard, report);
+        false
+    }
+
+    fn admit(&mut self, id: Id, open: Open, job: Job) -> Result<(), Fault> {
+        self.shared.status.open().insert(id);
+        self.out.begin(job).inspect_err(|_| {
+            self.shared.status.open().remove(&id);
+        })?;
         self.open.insert(id, open);
         self.out.open = self.open.len();
+        Ok(())
     }
 
     /// Takes an order for one that is open. What ends a pause is obeyed at once, before the packets that are to be kept.
@@ -299,8 +330,8 @@ impl Ear {
             return;
         };
         match late {
-            Late::Resume if open.late.is_empty() => open.stage.obey(Turn::Resume(now.at)),
-            Late::Resume | Late::Pause | Late::End | Late::Drop(_) => {
+            Late::Resume if open.late.is_empty() => self.obey(id, Turn::Resume(now.at)),
+            Late::Resume | Late::Pause | Late::Fax(_) | Late::End | Late::Drop(_) => {
                 open.late.push((now, late));
                 self.late.push(id);
             }
@@ -313,94 +344,68 @@ impl Ear {
         };
         for (now, late) in std::mem::take(&mut open.late) {
             match late {
-                Late::Pause => open.stage.obey(Turn::Pause(now.at)),
-                Late::Resume => open.stage.obey(Turn::Resume(now.at)),
+                Late::Pause => self.obey(id, Turn::Pause(now.at)),
+                Late::Resume => self.obey(id, Turn::Resume(now.at)),
+                Late::Fax(fax) => self.fax(id, now.at, fax),
                 Late::End => {
-                    self.out.give_rest(id, open, now.at);
-                    let ending = Ending {
-                        until: open.until,
-                        ended: now.wall,
-                        left_out: open.left_out,
-                    };
-                    if !self.out.job(Job::End(id, ending)) {
-                        self.out.report_gap(id, open, Fault::Recorder);
+                    for id in self.family(id) {
+                        self.end(id, now);
                     }
-                    self.open.remove(&id);
                     return;
                 }
                 Late::Drop(short) => {
-                    self.out.job(Job::Drop(short));
-                    self.open.remove(&id);
+                    for recording in self.family(id) {
+                        self.out.job(Job::Drop(TooShort { recording, ..short }));
+                        self.open.remove(&recording);
+                    }
                     return;
                 }
             }
+        }
+    }
+
+    fn obey(&mut self, id: Id, turn: Turn) {
+        for id in self.family(id) {
+            if let Some(open) = self.open.get_mut(&id) {
+                open.stage.obey(turn);
+            }
+        }
+    }
+
+    fn end(&mut self, id: Id, now: Now) {
+        let Some(mut open) = self.open.remove(&id) else {
+            return;
+        };
+        self.out.give_rest(id, &mut open, now.at);
+        let ending = Ending {
+            until: open.until,
+            ended: now.wall,
+            left_out: open.left_out,
+        };
+        if !self.out.job(Job::End(id, ending)) {
+            self.out.report_gap(id, &mut open, Fault::Recorder);
         }
     }
 
     fn hear(&mut self, heard: &Heard<'_>) {
         let id = heard.tap.recording;
-        if let Some(open) = self.open.get_mut(&id) {
-            return open.stage.hear(heard);
-        }
-        // Its begin was ordered before its tap. If it isn't there then, it is over, or was refused.
-        self.take_orders();
-        if let Some(open) = self.open.get_mut(&id) {
-            open.stage.hear(heard);
+        if !self.hear_in(id, heard) {
+            // Its begin was ordered before its tap. If it isn't there then, it is over, or was refused.
+            self.take_orders();
+            self.hear_in(id, heard);
         }
     }
 
-    fn take_news(&mut self, news: &News, now: Instant) {
-        match *news {
-            News::Over(id) => {
-                self.open.remove(&id);
-            }
-            News::Goes {
-                recording,
-                at,
-                from,
-                audio,
-                rate_hz,
-                paused,
-            } => {
-                let Some(open) = self.open.get_mut(&recording) else {
-                    return;
-                };
-                let Stage::Opening(opening) = &mut open.stage else {
-                    return;
-                };
-                let opening = std::mem::take(opening);
-                // What there was no room for is left out as a whole.
-                let (at, from) = match opening.is_whole() {
-                    true => (at, from),
-                    false => (now, from.saturating_add(samples(now - at, rate_hz))),
-                };
-                open.until = from;
-                open.stage = match audio {
-                    Audio::Wav => {
-                        let rate = match rate_hz == Rate::Wide.hz() {
-                            true => Rate::Wide,
-                            false => Rate::Narrow,
-                        };
-                        Stage::Audio(Box::new(Stereo::going_on(rate, at, from)))
-                    }
-                    Audio::Rtpdump => {
-                        let span = Span {
-                            begun: at,
-                            before_ms: from,
-                            end_ms: None,
-                        };
-                        Stage::Dump(Box::new(Dump::going_on(at, from)), span)
-                    }
-                };
-                if paused {
-                    open.stage.obey(Turn::Pause(at));
-                    if !opening.begins_paused(at) {
-                        open.stage.obey(Turn::Resume(at));
-                    }
-                }
-                opening.replay(&mut open.stage);
-            }
+    /// Whether it is open.
+    fn hear_in(&mut self, id: Id, heard: &Heard<'_>) -> bool {
+        let Some(open) = self.open.get_mut(&id) else {
+            return false;
+        };
+        open.stage.hear(heard);
+        if is_unread(heard) {
+            self.hear_beside(id, heard);
         }
+        true
     }
 
     /// What was heard so far is given out; what isn't over stays open for the process that comes next.
@@ -413,6 +418,16 @@ impl Ear {
 }
 
 impl Stage {
+    /// A dump that goes on at `begun`, after so many milliseconds.
+    fn dump(begun: Instant, before_ms: u64) -> Self {
+        let span = Span {
+            begun,
+            before_ms,
+            end_ms: None,
+        };
+        Self::Dump(Box::new(Dump::going_on(begun, before_ms)), span)
+    }
+
     fn hear(&mut self, heard: &Heard<'_>) {
         match self {
             Self::Audio(stereo) => stereo.hear(heard),
@@ -433,13 +448,29 @@ impl Stage {
 }
 
 impl Open {
+    fn new(shard: usize, stage: Stage, kin: Kin) -> Self {
+        Self {
+            shard,
+            kin,
+            stage,
+            late: Vec::new(),
+            marks: Vec::new(),
+            left_out: None,
+            until: 0,
+            looked_at: Instant::default(),
+            faxed_since: None,
+            overrun: None,
+            told: Told::default(),
+        }
+    }
+
     pub(super) fn end(&mut self, at: Instant) {
+        self.fax_is_over(at);
         match &mut self.stage {
             Stage::Audio(stereo) => stereo.end(at),
             Stage::Dump(dump, span) => {
                 dump.end(at);
-                let ms = u64::try_from((at - span.begun).as_millis()).unwrap_or(u64::MAX);
-                span.end_ms = Some(span.before_ms.saturating_add(ms));
+                span.end_ms = Some(span.ms(at));
             }
             Stage::Opening(_) => {}
         }
@@ -473,8 +504,9 @@ impl Open {
             true => Loss::Overload,
             false => Loss::Network,
         };
+        let aside = self.aside();
         match &mut self.stage {
-            Stage::Audio(stereo) => stereo.poll(at).map(|block| of_block(block, lost)),
+            Stage::Audio(stereo) => stereo.poll(at).map(|block| of_block(block, lost, aside)),
             Stage::Dump(dump, span) => dump.poll(at).map(|piece| of_piece(piece, *span)),
             Stage::Opening(_) => None,
         }
@@ -503,17 +535,10 @@ fn moment(now: Now, at: Instant) -> Now {
     }
 }
 
-fn of_block(block: Block, lost: Loss) -> Piece {
-    Piece {
-        from: block.from,
-        marks: block
-            .marks
-            .iter()
-            .filter_map(|mark| of_audio(mark, lost))
-            .collect(),
-        content: Content::of(block.frames),
-        left_out: None,
-    }
+fn of_block(block: Block, lost: Loss, aside: Option<Id>) -> Piece {
+    let marks = block.marks.iter();
+    let marks = marks.filter_map(|mark| of_audio(mark, lost, aside)).collect();
+    Piece::of(block.from, Content::of(block.frames), marks)
 }
 
 fn of_piece(piece: dump::Piece, span: Span) -> Piece {

@@ -14,6 +14,8 @@ pub(super) enum Job {
     Begin(Box<Start>),
     /// One of a process before this one.
     GoOn(Box<Start>),
+    /// The same, if there is one.
+    GoOnIfAny(Box<Start>),
     Write(Id, Piece),
     End(Id, Ending),
     /// Nothing of it is kept, whichever process began it.
@@ -67,6 +69,8 @@ pub(super) enum News {
     },
     /// Nothing more is written of it.
     Over(Id),
+    /// There was none to go on with.
+    Absent(Id),
 }
 
 /// A block of a recording, or the marks of one.
@@ -98,6 +102,16 @@ impl Content {
 }
 
 impl Piece {
+    /// Before which nothing was left out.
+    pub(super) const fn of(from: u64, content: Content, marks: Vec<Mark>) -> Self {
+        Self {
+            from,
+            content,
+            marks,
+            left_out: None,
+        }
+    }
+
     /// Nothing but marks.
     pub(super) const fn of_marks(from: u64, marks: Vec<Mark>, left_out: Option<Unwritten>) -> Self {
         Self {

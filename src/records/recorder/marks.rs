@@ -1,5 +1,6 @@
 //! What a recording in the making says of itself, as chains say it.
 
+use crate::base::id::Id;
 use crate::call::recording::Fault;
 use crate::records::recordings::chain::{Channel, Loss, Mark, Unwritten, What};
 use crate::rtp::recording::{self, dump};
@@ -12,8 +13,8 @@ const fn channel(channel: tap::Channel) -> Channel {
     }
 }
 
-/// Of audio. `lost` is why packets are missing. `None`: nobody misses anything.
-pub(super) fn of_audio(mark: &recording::Mark, lost: Loss) -> Option<Mark> {
+/// Of audio. `lost` is why packets are missing, `aside` where those are that can't be read. `None`: nobody misses anything.
+pub(super) fn of_audio(mark: &recording::Mark, lost: Loss, aside: Option<Id>) -> Option<Mark> {
     let what = match mark.what {
         recording::What::Paused => What::Paused,
         recording::What::Resumed => What::Resumed,
@@ -33,7 +34,7 @@ pub(super) fn of_audio(mark: &recording::Mark, lost: Loss) -> Option<Mark> {
         } => What::Lost {
             channel: channel(of),
             samples,
-            why: Loss::Codec,
+            why: Loss::Codec(aside),
         },
     };
     Some(Mark { at: mark.at, what })
@@ -66,7 +67,10 @@ pub(super) const fn fault_of(mark: &Mark) -> Option<Fault> {
             why: Loss::Overload, ..
         }
         | What::NotWritten { .. } => Some(Fault::Overrun),
-        What::Lost { why: Loss::Codec, .. } => Some(Fault::Codec),
+        What::Lost {
+            why: Loss::Codec(_) | Loss::Fax(_),
+            ..
+        } => Some(Fault::Codec),
         What::Lost {
             why: Loss::Network, ..
         }

@@ -87,8 +87,10 @@ impl Orders {
                 }
                 false
             }
+            // A gap says it too.
+            Order::Fax(..) if self.sender.len() >= self.max => return Err((ordered.order, Fault::Overrun)),
             Order::Pause(..) | Order::Resume(..) => true,
-            Order::End(..) | Order::EndLeft(..) | Order::Drop(_) => false,
+            Order::Fax(..) | Order::End(..) | Order::EndLeft(..) | Order::Drop(_) => false,
         };
         if is_turn && (self.sender.len() >= self.max || self.beyond.is_any.load(Ordering::Acquire)) {
             let mut turns = self.beyond.turns();
@@ -120,6 +122,7 @@ impl Inbox {
                 | Order::GoOn(_)
                 | Order::Pause(..)
                 | Order::Resume(..)
+                | Order::Fax(..)
                 | Order::End(..)
                 | Order::EndLeft(..)
                 | Order::Drop(_) => {}

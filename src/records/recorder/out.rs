@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 
 use super::Shared;
 use super::ear::Open;
-use super::jobs::{Job, Piece};
+use super::jobs::{Content, Job, Piece};
 use super::marks::{fault_of, unwritten};
 use crate::base::id::Id;
 use crate::base::limits::{
@@ -101,6 +101,21 @@ impl Out {
         }
     }
 
+    /// It begins after so much in which there was nothing for it.
+    pub(super) fn give_silence(&mut self, id: Id, open: &mut Open, until: u64) {
+        if until > 0 {
+            let silence = Piece::of(0, Content::Silence(until), Vec::new());
+            open.until = until;
+            self.give_in_any_case(id, open, silence);
+        }
+    }
+
+    /// Gives what each recording has once or twice, and no more.
+    fn give_in_any_case(&mut self, id: Id, open: &mut Open, piece: Piece) {
+        self.shared.status.wait(piece.weight(), usize::MAX);
+        self.write(id, open, piece);
+    }
+
     fn give(&mut self, id: Id, open: &mut Open, mut piece: Piece) {
         open.until = open.until.max(piece.until());
         piece.mark_before(std::mem::take(&mut open.marks));
@@ -132,9 +147,7 @@ impl Out {
         let marks = std::mem::take(&mut open.marks);
         if !marks.is_empty() {
             let piece = Piece::of_marks(open.until, marks, open.left_out.take());
-            // No more than a recording has orders.
-            self.shared.status.wait(piece.weight(), usize::MAX);
-            self.write(id, open, piece);
+            self.give_in_any_case(id, open, piece);
         }
     }
 
@@ -164,7 +177,8 @@ impl Out {
             return;
         }
         let why = status.fault();
-        for (id, open) in open {
+        // What lies beside another one waits as that does.
+        for (id, open) in open.iter().filter(|(_, open)| !open.is_aside()) {
             let is_new = status.slow().insert(*id, open.shard).is_none();
             if is_new {
                 let recording = *id;

@@ -3,6 +3,7 @@
 mod over;
 
 use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use crate::call::recording::{Fault, Report, TooShort};
 use crate::records::archive;
 use crate::records::audit::Act;
 use crate::records::folder;
+use crate::records::recordings::aside::is_there;
 use crate::records::recordings::chain::Audio;
 use crate::records::recordings::pen::{self, Finished, GoneOn, Packets, Pen};
 use crate::records::recordings::{Error, Place};
@@ -73,8 +75,10 @@ struct Sheet {
 enum Stage {
     /// Its files are to be made.
     Begins,
-    /// Its files are to be found.
+    /// Its files are to be found; where there are none they are made.
     GoesOn,
+    /// Its files are to be found, if there are any.
+    IsSought,
     Open(Box<Pen>),
 }
 
@@ -91,6 +95,8 @@ enum Far {
     Due,
     /// It was whole already; or erased meanwhile.
     Over(Option<Finished>),
+    /// It was to go on if there was one, and there is none.
+    Absent,
 }
 
 impl Scribe {
@@ -156,6 +162,7 @@ impl Scribe {
         match job {
             Job::Begin(start) => self.open(*start, Stage::Begins),
             Job::GoOn(start) => self.open(*start, Stage::GoesOn),
+            Job::GoOnIfAny(start) => self.open(*start, Stage::IsSought),
             Job::Write(id, piece) => match self.sheets.get_mut(&id) {
                 Some(sheet) => {
                     sheet.held.push_back(piece);
@@ -216,7 +223,7 @@ impl Scribe {
             .values_mut()
             .filter_map(|sheet| match &mut sheet.stage {
                 Stage::Open(pen) => Some(pen.as_mut()),
-                Stage::Begins | Stage::GoesOn => None,
+                Stage::Begins | Stage::GoesOn | Stage::IsSought => None,
             });
         match Pen::sync_all(&self.shared.settings.config.dir, pens) {
             Ok(()) if self.room.is_short() || self.sheets.values().any(|sheet| sheet.is_stuck) => {}
@@ -276,6 +283,11 @@ impl Scribe {
             Far::Due => self.due += usize::from(!std::mem::replace(&mut sheet.is_due, true)),
             Far::Over(Some(finished)) => drop(self.finished(id, &finished)),
             Far::Over(None) => drop(self.close(id)),
+            Far::Absent => {
+                self.close(id);
+                // Not before: from now on the ear may begin one.
+                let _ = self.news.send(News::Absent(id));
+            }
         }
         Ok(())
     }
@@ -345,12 +357,12 @@ impl Scribe {
             Stage::Begins => Report::Lost { recording, why },
             // Somebody has removed its files.
             Stage::Open(_) if matches!(error, Error::Absent(_)) => Report::Lost { recording, why },
-            Stage::GoesOn | Stage::Open(_) => Report::Gap { recording, why },
+            Stage::GoesOn | Stage::IsSought | Stage::Open(_) => Report::Gap { recording, why },
         };
         let ended = match (&report, &mut sheet.stage) {
             // What it has stays whole.
             (Report::Gap { .. }, Stage::Open(pen)) => Some(pen.end(pen.samples(), self.shared.now().wall)),
-            (_, Stage::Begins | Stage::GoesOn | Stage::Open(_)) => None,
+            (_, Stage::Begins | Stage::GoesOn | Stage::IsSought | Stage::Open(_)) => None,
         };
         match ended {
             Some(Ok(finished)) => drop(self.finished(id, &finished)),
@@ -395,6 +407,10 @@ impl Scribe {
 }
 
 impl Sheet {
+    fn place(&self, dir: &Path) -> Place {
+        Place::of(dir, self.begin.recording, self.begin.began)
+    }
+
     /// Does all that is to be done, as far as the disk goes along.
     fn work(&mut self, shared: &Shared, news: &Sender<News>, room: &Room) -> Result<Far, Error> {
         let config = &shared.settings.config;
@@ -405,14 +421,17 @@ impl Sheet {
                 room.check(&config.dir)?;
                 Some(Box::new(Pen::begin(&config.dir, &self.begin)?))
             }
-            Stage::GoesOn => {
+            Stage::IsSought if !is_there(&self.place(&config.dir))? => {
+                return Ok(Far::Absent);
+            }
+            Stage::GoesOn | Stage::IsSought => {
                 // However long it takes to find its files: what is heard meanwhile is kept.
                 let now = self.heard_from;
                 let keys = shared.settings.sealing.keys();
                 let id = self.begin.recording;
                 if let Some(end) = shared.settings.audit.end_of(id)? {
                     // It was whole once: nothing is added to it, and nothing taken away.
-                    let place = Place::of(&config.dir, id, self.begin.began);
+                    let place = self.place(&config.dir);
                     let ended = match Pen::end_left(&place, keys, Some(end)) {
                         Err(Error::Absent(_)) => None,
                         ended => ended?,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::asides::Asides;
 use crate::base::id::Id;
 use crate::call::recording::{Fault, Report};
 
@@ -46,6 +47,8 @@ pub(super) struct Status {
     stalled: AtomicU64,
     /// Recordings of which it was told that they wait because of that, and whose they are.
     slow: Mutex<HashMap<Id, usize>>,
+    /// Recordings beside others.
+    pub(super) asides: Asides,
 }
 
 impl Status {

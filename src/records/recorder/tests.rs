@@ -1,4 +1,6 @@
+mod aside;
 mod behind;
+mod fax;
 mod heard;
 mod known;
 mod noted;

@@ -17,7 +17,7 @@
 //! | `at`, `samples` | its first sample, counted from the recording's beginning, and how many it has |
 //! | `bytes` | how many bytes it has in the audio file; it begins where the one before it ends, the first one behind the 44 bytes of the WAV header (at byte 0 where there is none: sealed, or a dump) |
 //! | `nonce` | of a sealed block, see [`seal`](super::seal) |
-//! | `marks` | what happened in it: see [`What`] |
+//! | `marks` | what happened in it: see [`What`], and [`Loss`] for its fields `why`, `aside` and `fax` |
 //! | `audio` | the SHA-256 of these bytes; or `silence`: then all of them are zero (a sealed file or a dump has none of them) |
 //! | `gaps` | how many marks say that something is missing |
 //!
@@ -164,14 +164,68 @@ pub enum Channel {
 
 /// Why a part of a channel is silence where something may have been said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(from = "Said", into = "Said")]
 pub enum Loss {
     /// The packets didn't come.
     Network,
     /// They came faster than they were taken.
     Overload,
-    /// They were of a codec that isn't decoded.
+    /// They were of a codec that isn't decoded. They are in that recording, if there is one: see [`aside`](super::aside).
+    Codec(Option<Id>),
+    /// It was faxed (T.38).
+    Fax(Faxed),
+}
+
+/// Which end of a fax a mark is made at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Faxed {
+    /// It begins: nobody knows yet for how long.
+    Begins,
+    /// It is over: it began where the mark is, and was so long.
+    Lasted,
+}
+
+/// A loss, as chains say it. What came later than their first form stands in fields that older programs pass over: to them
+/// both are a codec that isn't decoded.
+#[derive(Serialize, Deserialize)]
+struct Said {
+    why: Word,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aside: Option<Id>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fax: Option<Faxed>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Network,
+    Overload,
     Codec,
+}
+
+impl From<Loss> for Said {
+    fn from(loss: Loss) -> Self {
+        let (why, aside, fax) = match loss {
+            Loss::Network => (Word::Network, None, None),
+            Loss::Overload => (Word::Overload, None, None),
+            Loss::Codec(aside) => (Word::Codec, aside, None),
+            Loss::Fax(faxed) => (Word::Codec, None, Some(faxed)),
+        };
+        Self { why, aside, fax }
+    }
+}
+
+impl From<Said> for Loss {
+    fn from(said: Said) -> Self {
+        match (said.why, said.fax) {
+            (Word::Network, _) => Self::Network,
+            (Word::Overload, _) => Self::Overload,
+            (Word::Codec, Some(faxed)) => Self::Fax(faxed),
+            (Word::Codec, None) => Self::Codec(said.aside),
+        }
+    }
 }
 
 /// Why a part of both channels isn't in the file.
@@ -201,6 +255,7 @@ pub enum What {
         /// How much of it.
         samples: u64,
         /// Why.
+        #[serde(flatten)]
         why: Loss,
     },
     /// The server stopped and another process went on: in between is silence.

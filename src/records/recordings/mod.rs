@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Beside them may lie `ID.cut`, what was cut off both files after a loss of power, and `ID.wav.damaged`, audio of which no
-//! chain tells. In place of the WAV file there may be `ID.rtpdump`, where the parties spoke a codec that isn't decoded. While a recording
+//! chain tells. In place of the WAV file there may be `ID.rtpdump`, where the parties spoke a codec that isn't decoded; if they only
+//! turned to it, that is a second recording of their call: see [`aside`]. While a recording
 //! runs both names end in `.part`; they lose that when all is on the medium, the chain last. The day is that of its
 //! beginning, in UTC. There is no telephone number in either file: what call and binding it belongs to stands in the chain,
 //! who they are in the call's record.
@@ -15,6 +16,7 @@
 //! [`pen`] writes, [`read`] gives the audio, [`verify`](mod@verify) says whether a recording is as it was written, [`index`]
 //! finds it, [`retention`] ends it, and [`seal`] keeps it from whoever hasn't the account's key.
 
+pub mod aside;
 pub mod chain;
 pub(super) mod disk;
 pub mod index;

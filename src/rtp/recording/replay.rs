@@ -83,6 +83,11 @@ impl Replay {
             true => Rate::Wide,
             false => Rate::Narrow,
         };
+        Self::at(rate, streams)
+    }
+
+    /// The same, with so many samples a second.
+    pub fn at(rate: Rate, streams: Vec<Whose>) -> Self {
         Self {
             stereo: Stereo::new(rate, BEGUN),
             streams,

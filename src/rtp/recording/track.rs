@@ -227,6 +227,11 @@ fn holds(heard: &Heard<'_>, keeps: Keeps) -> Holds {
     }
 }
 
+/// Whether silence stands for a packet, because its codec isn't decoded.
+pub fn is_unread(heard: &Heard<'_>) -> bool {
+    matches!(holds(heard, Keeps::Audio), Holds::Unread(_))
+}
+
 impl Track {
     pub(super) fn new(channel: Channel) -> Self {
         Self {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use umbra::call::recording::Control;
+use umbra::records::recordings::aside::aside_of;
 use umbra::records::recordings::index::Index;
 use umbra::records::recordings::seal::Keys;
 use umbra::records::recordings::verify::{Verdict, verify};
@@ -61,6 +62,18 @@ pub fn amiss(dir: &Path, cdrs: &[Value]) -> Option<String> {
         let is_clear = said["sealed"] == "none";
         if !fits || is_clear != said["id"].is_string() {
             return Some(format!("a record says {said} of a recording that is {verdict:?}"));
+        }
+    }
+    // What lies beside a call's recording, because that doesn't hold it, has no record of its own.
+    let has_gap = |call: &str| {
+        let of_call = cdrs.iter().find(|cdr| cdr["recording"]["id"] == call);
+        of_call.is_some_and(|cdr| cdr["recording"]["state"] == "gaps")
+    };
+    for entry in index.page(&Default::default(), None, 1_000) {
+        let call = entry.known.as_ref().map(|known| known.call);
+        let of_call = call.filter(|call| aside_of(*call) == entry.recording && has_gap(&call.to_string()));
+        if let (Some(_), Some(Verdict::Whole { .. })) = (of_call, found.get(&entry.recording.to_string())) {
+            found.remove(&entry.recording.to_string());
         }
     }
     let nobodys = found.into_iter().next();

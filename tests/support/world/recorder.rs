@@ -6,7 +6,7 @@ use umbra::base::id::Id;
 use umbra::call::cdr::Cdr;
 use umbra::call::media;
 use umbra::call::port::{Command, Input};
-use umbra::call::recording::{Control, Controlled, Fate, Fault, Order, Report, Sealed, Why};
+use umbra::call::recording::{Control, Controlled, Fate, Fault, Faxing, Order, Report, Sealed, Why};
 use umbra::rtp::tap::Channel;
 
 use super::World;
@@ -61,6 +61,8 @@ impl Recorder {
             Order::GoOn(begin) => (begin.recording, "go-on"),
             Order::Pause(id, _) => (*id, "pause"),
             Order::Resume(id, _) => (*id, "resume"),
+            Order::Fax(id, Faxing::Begins) => (*id, "fax"),
+            Order::Fax(id, Faxing::Ends) => (*id, "fax-over"),
             Order::End(id, _) => (*id, "end"),
             Order::EndLeft(id, _) => (*id, "end-left"),
             Order::Drop(short) => (short.recording, "drop"),
@@ -83,6 +85,7 @@ impl Recorder {
             (Order::Drop(_), Some(State::Over)) if torn.contains(&id) => State::Dropped,
             (Order::Pause(..), Some(State::Running)) => State::Paused,
             (Order::Resume(..), Some(State::Paused)) => State::Running,
+            (Order::Fax(..), Some(running @ (State::Running | State::Paused))) => running,
             (Order::End(..), Some(State::Running | State::Paused)) => State::Over,
             (Order::Drop(_), Some(State::Running | State::Paused)) => State::Dropped,
             (_, before) => return Some(format!("recording {id}: {word} while it is {before:?}")),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::native::support::{Served, cdr, key};
+use crate::records::recordings::aside::aside_of;
 use crate::records::recordings::pen::Begin;
 use crate::records::recordings::tests::{after, begin, begun, id, noon, recorded};
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::base::limits::RECORDING_BLOCK;
+use crate::records::recordings::aside::aside_of;
 use crate::rtp::g711::Law;
 
 const BEGUN: Instant = Instant::from_micros(77_000_000);
@@ -7,11 +8,15 @@ const BEGUN: Instant = Instant::from_micros(77_000_000);
 /// A dump of six seconds: 400 Hz on the left from 1 s to 3 s, and on the right what `callee` makes of 20 ms, from 2 s to
 /// 5 s.
 fn dumped(whose: Whose, callee: &mut dyn FnMut() -> Vec<u8>) -> Written {
+    let dir = tempfile::tempdir().expect("a folder");
+    dumped_in(dir, &begin(1, Audio::Rtpdump), whose, callee)
+}
+
+fn dumped_in(dir: TempDir, begin: &Begin, whose: Whose, callee: &mut dyn FnMut() -> Vec<u8>) -> Written {
     let mut dump = Dump::new(BEGUN, noon());
     let mut left = Tone::new(400, 8_000);
     let at = |ms: u64| BEGUN + Duration::from_millis(ms);
-    let dir = tempfile::tempdir().expect("a folder");
-    let mut pen = Pen::begin(dir.path(), &begin(1, Audio::Rtpdump)).expect("a new recording");
+    let mut pen = Pen::begin(dir.path(), begin).expect("a new recording");
     let caller = Whose {
         channel: tap::Channel::Caller,
         ssrc: 0x0a0a_0a0a,
@@ -143,16 +148,28 @@ fn a_dump_becomes_a_wav_file_with_each_side_where_it_was_heard() {
 
 #[test]
 fn opus_is_read_at_16_khz_and_drawn_too() {
+    let written = dumped(OPUS, &mut opus());
+    let (output, said) = converted(&written, &[]);
+    assert!(said.expect("it can be decoded").contains("6.0 s of 16000 Hz"));
+    both_are_at_their_times(&output);
+    let picture = written.dir.path().join("call.svg");
+    let said = umbra(&["plot", text(&written.chain), "-o", text(&picture)]).expect("a picture");
+    assert!(said.contains("6.0 s"), "{said}");
+}
+
+const OPUS: Whose = Whose {
+    payload_type: 111,
+    clock_hz: 48_000,
+    ..CALLEE
+};
+
+/// Packets of 20 ms of 1,000 Hz.
+fn opus() -> impl FnMut() -> Vec<u8> {
     use opus_pure::{Application, OpusEncoder};
-    let whose = Whose {
-        payload_type: 111,
-        clock_hz: 48_000,
-        ..CALLEE
-    };
     let mut encoder = OpusEncoder::new(16_000, 1, Application::Voip).expect("an encoder");
     encoder.bitrate_bps = 24_000;
     let mut at = 0.0_f32;
-    let written = dumped(whose, &mut || {
+    move || {
         let samples: Vec<f32> = (0..320)
             .map(|_| {
                 // A sixteenth of a turn each.
@@ -164,13 +181,44 @@ fn opus_is_read_at_16_khz_and_drawn_too() {
         let bytes = encoder.encode(&samples, 320, &mut packet).expect("room");
         packet.truncate(bytes);
         packet
-    });
+    }
+}
+
+#[test]
+fn a_wav_file_has_what_lies_beside_it_laid_into_it() {
+    let first = begin(1, Audio::Wav);
+    let beside = Begin {
+        recording: aside_of(first.recording),
+        ..begin(1, Audio::Rtpdump)
+    };
+    // 400 Hz on the left in all but the fourth second, and 700 Hz on the right from the third on.
+    let written = written(&first, &[]);
+    let plain = channels(&written.audio);
+    let (audio, chain) = (written.audio, written.chain);
+    let Written { dir, .. } = dumped_in(written.dir, &beside, OPUS, &mut opus());
+    let written = Written {
+        dir,
+        audio,
+        chain,
+        ..written
+    };
     let (output, said) = converted(&written, &[]);
-    assert!(said.expect("it can be decoded").contains("6.0 s of 16000 Hz"));
-    both_are_at_their_times(&output);
-    let picture = written.dir.path().join("call.svg");
-    let said = umbra(&["plot", text(&written.chain), "-o", text(&picture)]).expect("a picture");
-    assert!(said.contains("6.0 s"), "{said}");
+    assert!(said.expect("it can be decoded").contains("6.0 s of 8000 Hz"));
+    let ([left, right], rate_hz) = channels(&output);
+    assert_eq!((rate_hz, left.len(), right.len()), (8_000, 48_000, 48_000));
+    let tones = |second: usize| {
+        let right = &right[second * RATE..][..RATE];
+        [share(right, 700) > 0.1, share(right, 1_000) > 0.1]
+    };
+    let heard = [0, 1, 2, 3, 4, 5].map(tones);
+    let [none, both, own] = [[false, false], [true, true], [true, false]];
+    assert_eq!(heard, [none, none, both, both, both, own]);
+    // Where nothing is beside it, it is as it was.
+    let [plain, _] = plain.0;
+    assert_eq!(
+        (&left[..8_000], &left[32_000..]),
+        (&plain[..8_000], &plain[32_000..])
+    );
 }
 
 #[test]

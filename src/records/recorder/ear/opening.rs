@@ -1,6 +1,5 @@
 //! What is heard while the scribe looks for what a process before left: it waits until it is known where it belongs.
 
-use super::Stage;
 use crate::base::limits::{RECORDING_MARKS_MAX, RECORDING_OPENING_BYTES};
 use crate::base::time::Instant;
 use crate::rtp::tap::{Consumer, Heard, Producer, Taps as _, ring};
@@ -18,6 +17,12 @@ impl Turn {
             Self::Pause(at) | Self::Resume(at) => at,
         }
     }
+}
+
+/// What came meanwhile.
+pub(super) enum Told<'a> {
+    Turn(Turn),
+    Heard(&'a Heard<'a>),
 }
 
 /// A recording that isn't found yet.
@@ -57,6 +62,11 @@ impl Opening {
         self.turns.push(turn);
     }
 
+    /// Whether nothing was heard.
+    pub(super) fn is_empty(&self) -> bool {
+        self.heard.is_empty()
+    }
+
     /// Whether all that was heard is here.
     pub(super) fn is_whole(&self) -> bool {
         self.heard.missed() == 0 && !self.is_overfull
@@ -68,14 +78,14 @@ impl Opening {
     }
 
     /// Tells all of it.
-    pub(super) fn replay(mut self, to: &mut Stage) {
+    pub(super) fn replay(mut self, mut tell: impl FnMut(Told<'_>)) {
         let mut turns = self.turns.into_iter().peekable();
         self.heard.take(|heard| {
             while let Some(turn) = turns.next_if(|turn| turn.at() <= heard.at) {
-                to.obey(turn);
+                tell(Told::Turn(turn));
             }
-            to.hear(heard);
+            tell(Told::Heard(heard));
         });
-        turns.for_each(|turn| to.obey(turn));
+        turns.for_each(|turn| tell(Told::Turn(turn)));
     }
 }

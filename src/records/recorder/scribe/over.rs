@@ -58,7 +58,7 @@ impl Scribe {
     pub(super) fn drop_short(&mut self, short: TooShort) {
         let id = short.recording;
         let is_left = match self.close(id).map(|sheet| sheet.stage) {
-            None | Some(Stage::GoesOn) => true,
+            None | Some(Stage::GoesOn | Stage::IsSought) => true,
             Some(Stage::Begins) => false,
             Some(Stage::Open(pen)) => {
                 let now = self.shared.now();
@@ -155,7 +155,7 @@ impl Scribe {
     pub(super) fn look_for_names(&mut self) {
         let is_gone = |stage: &Stage| match stage {
             Stage::Open(pen) => pen.gone(),
-            Stage::Begins | Stage::GoesOn => None,
+            Stage::Begins | Stage::GoesOn | Stage::IsSought => None,
         };
         let sheets = self.sheets.iter();
         let gone: Vec<(Id, Error)> = sheets

@@ -39,7 +39,7 @@ fn a_codec_that_comes_later_and_cannot_be_read_is_a_gap_of_its_length() {
                 What::Lost {
                     channel: of,
                     samples,
-                    why: Loss::Codec,
+                    why: Loss::Codec(_),
                 } if of == channel => Some(samples),
                 _ => None,
             })

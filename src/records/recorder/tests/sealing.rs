@@ -115,7 +115,7 @@ fn with_what_a_recording_is_sealed_is_reported_whatever_the_disk_does_and_by_its
     );
 }
 
-fn key_file(folder: &Path, name: &str, digit: char, digits: usize) {
+pub(super) fn key_file(folder: &Path, name: &str, digit: char, digits: usize) {
     use std::os::unix::fs::PermissionsExt as _;
     let file = folder.join(name);
     std::fs::write(&file, digit.to_string().repeat(digits)).expect("there is room");

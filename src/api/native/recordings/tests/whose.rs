@@ -172,3 +172,30 @@ fn a_number_finds_the_calls_in_progress_and_those_whose_records_wait_for_the_dis
     );
     drop(pens);
 }
+
+#[test]
+fn what_lies_beside_a_recording_goes_with_it_and_is_kept_as_long() {
+    let aside = aside_of(id(1));
+    let beside = Begin {
+        recording: aside,
+        ..begin(1)
+    };
+    let served = Served::with(&[begin(1), beside, begin(2)]);
+    let path = format!("/v1/recordings/{}", id(1));
+    let of_call = format!("/v1/recordings?call_id={}", id(1_001));
+    assert_eq!(ids(&served.get(&of_call).1).len(), 2);
+    let (status, fault) = served.ask("DELETE", &path, &Value::Null);
+    assert_eq!((status, &fault["code"]), (409, &json!("not_before")));
+    assert_eq!(ids(&served.get(&of_call).1).len(), 2);
+    served.at(after(3).plus(DAY * 10));
+    let (status, gone) = served.ask("DELETE", &path, &Value::Null);
+    assert_eq!((status, gone), (200, json!({"id": id(1), "became": "gone"})));
+    assert_eq!(ids(&served.get("/v1/recordings").1), latest_first(&[2]));
+    let noted = served.noted();
+    for recording in [id(1), aside] {
+        assert!(
+            noted.contains(&format!("control erase {recording}: gone")),
+            "{noted:?}"
+        );
+    }
+}
