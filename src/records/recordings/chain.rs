@@ -62,6 +62,15 @@ pub fn form() -> u32 {
     forms().recordings.into()
 }
 
+/// The form of a chain whose first line says for how long the law has it kept, or doesn't: without that it is as a program
+/// before this one reads it too.
+pub(super) fn form_of(at_least_days: Option<u32>) -> u32 {
+    match at_least_days {
+        Some(_) => form(),
+        None => 1,
+    }
+}
+
 /// A SHA-256, written as 64 small hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sha(pub [u8; 32]);
@@ -150,6 +159,9 @@ pub struct Head {
     pub key: Option<Box<str>>,
     /// Which of the keys of that name it was: one that is replaced has another print.
     pub key_print: Option<KeyPrint>,
+    /// How many days after its end the law has it kept, for the class of its call's number. In no line of form 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least_days: Option<u32>,
 }
 
 /// Which party is heard in a channel.

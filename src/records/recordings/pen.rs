@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::chain::{
-    Audio, Cipher, Content, Front, Head, Mark, Sha, Unwritten, What, account_name, block_text, fold, form,
+    Audio, Cipher, Content, Front, Head, Mark, Sha, Unwritten, What, account_name, block_text, fold, form_of,
     open_text,
 };
 use super::lines::{FRAME_BYTES, Locked, header_bytes, next_line};
@@ -65,12 +65,14 @@ pub struct Begin {
     pub rate_hz: u32,
     /// What it is sealed with.
     pub key: Option<Key>,
+    /// How many days the law has it kept, for the class of its call's number; nothing if it doesn't say.
+    pub at_least_days: Option<u32>,
 }
 
 impl Begin {
     fn head(&self) -> Head {
         Head {
-            form: form(),
+            form: form_of(self.at_least_days),
             recording: self.recording,
             call: self.call,
             binding: self.binding,
@@ -83,6 +85,7 @@ impl Begin {
             sealed: self.key.as_ref().map_or(Cipher::None, Key::cipher),
             key: self.key.as_ref().map(|key| key.name().into()),
             key_print: self.key.as_ref().map(Key::print),
+            at_least_days: self.at_least_days,
         }
     }
 }

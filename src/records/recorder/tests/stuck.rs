@@ -327,6 +327,7 @@ fn the_keeper_deletes_what_is_old_and_nothing_else() {
             audio: Audio::Wav,
             rate_hz: 8_000,
             key: None,
+            at_least_days: None,
         };
         let mut pen = Pen::begin(dir.path(), &begin).expect("there is room");
         pen.end(8_000, back(days).plus(seconds(1)))
