@@ -121,6 +121,18 @@ fn noted(server: &Server, act: &str) -> Vec<Value> {
         .collect()
 }
 
+/// Ends a talk when it has lasted long enough to be kept; its recording, the only one.
+fn one_that_is_whole(server: &Server, talk: Talk) -> Id {
+    until("a second of it is written", || {
+        let list = listed(server, "");
+        let id = list.first().and_then(|one| one["id"].as_str());
+        id.is_some_and(|id| get(server, &format!("/v1/recordings/{id}/audio")).body.len() > 40_000)
+    });
+    talk.end();
+    server.settled(1);
+    whole(server)
+}
+
 /// Whether anything of a recording lies there.
 fn is_on_disk(folder: &Path, recording: Id) -> bool {
     let Ok(files) = fs::read_dir(folder) else {
@@ -255,15 +267,7 @@ fn whose_number_it_is_has_recordings_erased_when_the_law_allows_it() {
     let callee = Callee::new();
     let mut server = recording(&callee);
     let talk = Talk::begin(server.sip, callee, 1);
-    talk.both_hear();
-    until("a second of it is written", || {
-        let list = listed(&server, "");
-        let id = list.first().and_then(|one| one["id"].as_str());
-        id.is_some_and(|id| get(&server, &format!("/v1/recordings/{id}/audio")).body.len() > 40_000)
-    });
-    talk.end();
-    server.settled(1);
-    let id = whole(&server);
+    let id = one_that_is_whole(&server, talk);
     let folder = server.data().join("recordings");
     for number in [A, B, X] {
         assert_eq!(listed(&server, &format!("?number={number}")).len(), 1, "{number}");
@@ -295,4 +299,40 @@ fn whose_number_it_is_has_recordings_erased_when_the_law_allows_it() {
         .map(|line| line["outcome"].clone())
         .collect();
     assert_eq!(outcomes, ["not before", "asked of 1", "not before", "gone"]);
+}
+
+#[test]
+fn what_is_recorded_through_a_700_number_is_kept_for_184_days_whatever_the_conf_says() {
+    const OF_700: &str = "700123456789012";
+    let callee = Callee::new();
+    let mut server = recording(&callee);
+    server.done(&format!("number add {OF_700}"));
+    server.done(&format!(
+        "bind axb --x {OF_700} --a {A} --b {B} --record --order-id O-1"
+    ));
+    server.with_conf(|text| {
+        let text = text.replace("at_least_days = 1", "at_least_days = 0\nkeep_days = 1");
+        format!("{text}[records]\nkeep_days = 30\n")
+    });
+    until("the conf's days are found too few", || {
+        server.printed().contains("write records.keep_days = 184 or more")
+    });
+    let silence = [0xD5; 160];
+    let talk = Talk::saying(server.sip, callee, 1, OF_700, [silence; 2].map(Into::into));
+    let id = one_that_is_whole(&server, talk);
+    let about = get(&server, &format!("/v1/recordings/{id}")).json();
+    assert_eq!(about["kept_until"], about["not_before"], "{about}");
+    let one = ask(&server, "DELETE", &format!("/v1/recordings/{id}"), "", "");
+    assert_eq!(one.status, 409);
+    let day = |at: &Value| {
+        at.as_str()
+            .and_then(Wall::parse_rfc3339)
+            .expect("a time")
+            .as_millis()
+            / 86_400_000
+    };
+    assert_eq!(
+        day(&one.json()["not_before"]) - id.minted().as_millis() / 86_400_000,
+        184
+    );
 }

@@ -35,7 +35,8 @@ static FORMS: Forms = Forms {
     // 1 didn't say when sessions expire; 2 not what secures the audio; 3 knew no caller who is answered before anybody is
     // called, and not what has still to be said to the parties, nor that they are recorded; 4 not with what that is sealed.
     calls: 5,
-    recordings: 1,
+    // 1 didn't say for how long the law has a recording kept, nor of what lies beside one, nor of faxes.
+    recordings: 2,
     audit: 1,
 };
 

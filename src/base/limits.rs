@@ -591,6 +591,8 @@ pub const RECORDING_CHAIN_BYTES_MAX: u64 = 256 << 20;
 pub const RECORDING_LEFT_AFTER: Duration = Duration::from_secs(86_400);
 /// Days that recordings may be said to be kept: a hundred years.
 pub const RECORDINGS_KEEP_DAYS_MAX: u32 = 36_500;
+/// Days for which records and recordings of the calls of 700 numbers are kept at least: the law's, which no conf shortens.
+pub const SERVICE_700_KEPT_DAYS: u32 = 184;
 /// Recordings that one look deletes as too old.
 pub const RECORDINGS_DELETED_AT_ONCE: usize = 1_000;
 /// Marks of a recording that its description shows; of those beyond only how many there are.

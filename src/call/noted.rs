@@ -1,7 +1,7 @@
 //! What a record says of whom a call joins, and by what.
 
 use super::cdr::Cdr;
-use crate::base::number::{Digits, NumberPlan, RealNumber, Shown, VirtualNumber};
+use crate::base::number::{Digits, NumberPlan, RealNumber, Shown};
 use crate::masking::binding::{Binding, Mode, Party};
 use crate::masking::inventory::Class;
 use crate::masking::route::Plan;
@@ -50,8 +50,17 @@ pub(super) fn binding(cdr: &mut Cdr, binding: &Binding, party: Option<Party>, nu
 
 /// Whether no call by this binding may be recorded, whatever it asks for.
 pub(super) fn never_records(binding: &Binding) -> bool {
-    let is_95 = |x: VirtualNumber| Class::of(x.tel()) == Class::Service95;
-    is_95(binding.x) || binding.parties.y().is_some_and(is_95)
+    classes(binding).any(|class| class == Class::Service95)
+}
+
+/// How many days the law has what is recorded of a call by this binding kept, if it says.
+pub(super) fn kept_at_least(binding: &Binding) -> Option<u32> {
+    classes(binding).filter_map(Class::kept_at_least_days).max()
+}
+
+fn classes(binding: &Binding) -> impl Iterator<Item = Class> {
+    let numbers = [Some(binding.x), binding.parties.y()];
+    numbers.into_iter().flatten().map(|x| Class::of(x.tel()))
 }
 
 /// Notes by which mode, and which way, a call of `caller` goes.

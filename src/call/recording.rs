@@ -113,6 +113,8 @@ pub struct Begin {
     pub binding_id: Option<Id>,
     /// The account.
     pub account: Box<str>,
+    /// How many days the law has it kept, for the class of its binding's numbers; nothing if it doesn't say.
+    pub at_least_days: Option<u32>,
     /// When it began.
     pub began: Wall,
     /// When that was by this process's clock; for one that goes on: now.

@@ -12,6 +12,7 @@ use super::quarantine::Quarantine;
 use super::question::EndQuestion;
 use super::recording::{Keeping, Wish};
 use crate::base::language::Language;
+use crate::base::limits::SERVICE_700_KEPT_DAYS;
 use crate::base::limits::{
     AXB_PAIRS_PER_X, EXTENSION_DIGITS, EXTENSIONS_PER_X, LAST_CALLER_KEPT, POOL_FREE_LOW_PERCENT,
     RELATIONS_PER_Y, X_PER_A,
@@ -393,6 +394,14 @@ impl Class {
             Self::Service400 => "400",
             Self::Service95 => "95",
             Self::Service700 => "700",
+        }
+    }
+
+    /// How many days the records and recordings of its calls have to be kept, if the law says.
+    pub const fn kept_at_least_days(self) -> Option<u32> {
+        match self {
+            Self::Service700 => Some(SERVICE_700_KEPT_DAYS),
+            Self::Plain | Self::Service400 | Self::Service95 => None,
         }
     }
 

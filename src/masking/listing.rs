@@ -8,13 +8,13 @@ use std::sync::Arc;
 use super::binding::Binding;
 use super::change::Record;
 use super::group::{Group, GroupId};
-use super::inventory::{Account, Number, NumberState, Pool};
+use super::inventory::{Account, Class, Number, NumberState, Pool};
 use super::recording::Keeping;
 use super::shelf::{Level, Usage};
 use super::table::{Index, Table};
 use crate::base::id::Id;
 use crate::base::limits::{PAGE_MAX, PAGE_SCAN_MAX};
-use crate::base::number::{RealNumber, Tel, VirtualNumber};
+use crate::base::number::{Kind, RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
 /// Ids that are collected at a time.
@@ -276,6 +276,18 @@ impl Table {
                 None => return kept,
             }
         }
+    }
+
+    /// How many days the law has the records of all calls kept, for a number that is here, if it says.
+    pub fn kept_at_least_days(&self) -> Option<u32> {
+        let bounds = ["700000000000000", "700999999999999"].map(|digits| Tel::new(Kind::Service, digits));
+        let [Some(first), Some(last)] = bounds else {
+            return None;
+        };
+        // They stand together in the order of numbers.
+        let index = self.index();
+        let mut numbers = index.numbers.range(first..=last);
+        numbers.find_map(|x| Class::of(*x).kept_at_least_days())
     }
 
     /// Groups that nobody has removed, in the order of their ids, after `cursor`; bounded like [`Table::bindings`].

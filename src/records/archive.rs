@@ -456,8 +456,8 @@ fn row(entry: Entry, retention: &Retention) -> Row {
         State::Whole | State::Broken => ended(&entry).ok(),
     };
     Row {
-        not_before: ended.map(|ended| retention.not_before(entry.account(), ended)),
-        kept_until: ended.map(|ended| retention.until(entry.account(), ended)),
+        not_before: ended.map(|ended| retention.not_before(entry.account(), entry.at_least_days(), ended)),
+        kept_until: ended.map(|ended| retention.until(entry.account(), entry.at_least_days(), ended)),
         entry,
     }
 }

@@ -100,14 +100,16 @@ enum Stop {
 }
 
 impl Writer {
-    /// Takes the folder, closes what a process that died left open, and starts the thread. `written` is called
-    /// on that thread with the ids of records that are on disk (after fsync). Beside the writer: what was
-    /// found, a sentence each, for the log.
+    /// Takes the folder, closes what a process that died left open, and starts the thread. `law` says for how many days
+    /// records have to be kept whatever the conf says, if at all; it is asked on that thread whenever old files may go.
+    /// `written` is called there with the ids of records that are on disk (after fsync). Beside the writer: what was found,
+    /// a sentence each, for the log.
     ///
     /// # Errors
     /// The folder is taken, or can't be used.
     pub fn start(
         config: Config,
+        law: impl Fn() -> Option<u32> + Send + 'static,
         written: impl FnMut(&[Id]) + Send + 'static,
     ) -> Result<(Self, Vec<String>), Error> {
         let dir = config.dir.clone();
@@ -123,7 +125,7 @@ impl Writer {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
                 .name("cdr".into())
-                .spawn(move || run(&shared, files, written))
+                .spawn(move || run(&shared, files, Law::of(law), written))
                 .map_err(|e| Error::Disk(dir.clone(), e))?
         };
         let writer = Self {
@@ -244,10 +246,45 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
+/// For how long files are kept whatever the conf says.
+struct Law<F> {
+    days: F,
+    /// The conf's days of which it was said that they are too few.
+    said_of: Option<u32>,
+}
+
+impl<F: Fn() -> Option<u32>> Law<F> {
+    const fn of(days: F) -> Self {
+        let said_of = None;
+        Self { days, said_of }
+    }
+
+    /// For how many days files are kept for which the conf says so many.
+    fn keep_days(&mut self, conf: u32) -> u32 {
+        let Some(days) = (self.days)().filter(|days| *days > conf) else {
+            self.said_of = None;
+            return conf;
+        };
+        if self.said_of.replace(conf) != Some(conf) {
+            tracing::warn!(
+                "records.keep_days is {conf}, but there are 700 numbers, and the records of their calls have to be kept for \
+                 {days} days: CDR files are kept so long; write records.keep_days = {days} or more"
+            );
+        }
+        days
+    }
+}
+
+fn run(
+    shared: &Shared,
+    mut files: Files,
+    mut law: Law<impl Fn() -> Option<u32>>,
+    mut written: impl FnMut(&[Id]),
+) {
     let mut housekept = wall_now();
     let mut rest = Duration::ZERO;
-    files.delete_old(housekept);
+    let mut delete_old = |files: &Files, now| files.delete_old(now, law.keep_days(files.config.keep_days));
+    delete_old(&files, housekept);
     loop {
         let patience = files.until_due(wall_now()).clamp(rest, HOUSEKEEPING);
         let stop = next_group(shared, patience);
@@ -256,7 +293,7 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
             files.config.rotate = rotate;
             files.config.keep_days = keep_days;
             housekept = wall_now();
-            files.delete_old(housekept);
+            delete_old(&files, housekept);
         }
         let (mut ids, mut text) = (Vec::new(), Vec::new());
         for line in &*lock(&shared.in_hand) {
@@ -288,7 +325,7 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
         }
         if now.since(housekept) >= HOUSEKEEPING {
             housekept = now;
-            files.delete_old(now);
+            delete_old(&files, now);
         }
         if at_end {
             return;
@@ -477,12 +514,12 @@ impl Files {
         (self.disk.sync_folder)(&self.config.dir)
     }
 
-    /// Deletes closed files older than the conf says. The newest is never deleted.
-    fn delete_old(&self, now: Wall) {
+    /// Deletes closed files older than so many days. The newest is never deleted.
+    fn delete_old(&self, now: Wall, keep_days: u32) {
         let Ok(entries) = folder::list(&self.config.dir) else {
             return;
         };
-        for entry in folder::old(&entries, now, self.config.keep_days) {
+        for entry in folder::old(&entries, now, keep_days) {
             // One that can't be deleted now is tried again at the next look.
             let _ = std::fs::remove_file(entry.path(&self.config.dir));
         }

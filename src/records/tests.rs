@@ -308,42 +308,61 @@ fn old_files_are_deleted_by_the_next_ones_beginning_and_the_newest_stays() {
             .expect("written");
         files.close().expect("closed");
     }
-    files.delete_old(START.plus(day * 3));
+    files.delete_old(START.plus(day * 3), 2);
     assert_eq!(
         names(dir.path()).len(),
         3,
         "the first file's records are two days old, not more"
     );
-    files.delete_old(START.plus(day * 3 + HOUR));
+    files.delete_old(START.plus(day * 3 + HOUR), 2);
     assert_eq!(names(dir.path()).len(), 2);
-    files.delete_old(START.plus(day * 100));
+    files.delete_old(START.plus(day * 100), 2);
     assert_eq!(names(dir.path()), ["cdr-20261123T100000Z-00000003.jsonl"]);
+}
+
+/// Two files that were closed a month ago.
+fn two_of_a_month_ago(dir: &Path) {
+    let mut files = files(dir);
+    let month = HOUR * 24 * 30;
+    let begin = Wall::from_millis(wall_now().as_millis() - month.as_millis() as i64);
+    for n in 0..2_u32 {
+        let now = begin.plus(HOUR * n);
+        files
+            .append(now, &line(&cdr(u64::from(n), now)))
+            .expect("written");
+        files.close().expect("closed");
+    }
+}
+
+#[test]
+fn what_the_law_has_kept_is_kept_however_few_days_the_conf_has() {
+    for (law, left) in [(Some(184), 2), (Some(1), 1), (None, 1)] {
+        let dir = tempfile::tempdir().expect("a folder");
+        two_of_a_month_ago(dir.path());
+        let (writer, _) = Writer::start(config(dir.path()), move || law, |_| ()).expect("the folder is free");
+        // It looks for old files first.
+        writer.stop(Duration::from_secs(5));
+        assert_eq!(names(dir.path()).len(), left, "{law:?}");
+    }
 }
 
 #[test]
 fn another_rotation_and_another_keeping_take_effect_while_the_thread_waits() {
     let dir = tempfile::tempdir().expect("a folder");
-    {
-        let mut files = files(dir.path());
-        let month = HOUR * 24 * 30;
-        let begin = Wall::from_millis(wall_now().as_millis() - month.as_millis() as i64);
-        for n in 0..2_u32 {
-            let now = begin.plus(HOUR * n);
-            files
-                .append(now, &line(&cdr(u64::from(n), now)))
-                .expect("written");
-            files.close().expect("closed");
-        }
-    }
+    two_of_a_month_ago(dir.path());
     let (tell, told) = mpsc::channel();
     let forever = Config {
         rotate: HOUR * 24,
         keep_days: 100_000,
         dir: dir.path().to_owned(),
     };
-    let (writer, _) = Writer::start(forever, move |_| {
-        let _ = tell.send(());
-    })
+    let (writer, _) = Writer::start(
+        forever,
+        || None,
+        move |_| {
+            let _ = tell.send(());
+        },
+    )
     .expect("the folder is free");
     writer.write(cdr(7, wall_now()).line());
     told.recv().expect("written");
@@ -366,9 +385,13 @@ fn another_rotation_and_another_keeping_take_effect_while_the_thread_waits() {
 fn the_thread_writes_everything_says_what_is_written_and_closes_at_the_end() {
     let dir = tempfile::tempdir().expect("a folder");
     let (tell, told) = mpsc::channel();
-    let (writer, found) = Writer::start(config(dir.path()), move |ids| {
-        let _ = tell.send(ids.to_vec());
-    })
+    let (writer, found) = Writer::start(
+        config(dir.path()),
+        || None,
+        move |ids| {
+            let _ = tell.send(ids.to_vec());
+        },
+    )
     .expect("the folder is free");
     assert_eq!(found, Vec::<String>::new());
     let wanted: Vec<Id> = (0..3_000)
@@ -395,7 +418,7 @@ fn the_thread_writes_everything_says_what_is_written_and_closes_at_the_end() {
 fn what_no_disk_has_yet_is_looked_at_wherever_it_waits() {
     let dir = tempfile::tempdir().expect("a folder");
     let folder = dir.path().join("cdr");
-    let (writer, _) = Writer::start(config(&folder), |_| ()).expect("the folder is free");
+    let (writer, _) = Writer::start(config(&folder), || None, |_| ()).expect("the folder is free");
     std::fs::remove_dir_all(&folder).expect("ours");
     std::fs::write(&folder, "in its place").expect("there is room");
     let records: Vec<Cdr> = (0..200).map(|n| cdr(n, START)).collect();
@@ -426,10 +449,14 @@ fn what_no_disk_has_yet_is_looked_at_wherever_it_waits() {
 fn a_full_buffer_is_said_and_nothing_is_dropped() {
     let dir = tempfile::tempdir().expect("a folder");
     let (release, hold) = mpsc::channel::<()>();
-    let (writer, _) = Writer::start(config(dir.path()), move |_| {
-        // The disk is slow until the test lets go; then the channel is closed.
-        let _ = hold.recv();
-    })
+    let (writer, _) = Writer::start(
+        config(dir.path()),
+        || None,
+        move |_| {
+            // The disk is slow until the test lets go; then the channel is closed.
+            let _ = hold.recv();
+        },
+    )
     .expect("the folder is free");
     // The first group may have left the buffer already.
     let count = limits::CDR_BUFFER + GROUP_MAX;

@@ -420,7 +420,11 @@ fn open_disk(
             found.sentences.iter().for_each(|s| tracing::info!("{s}"))
         }
     }
-    let (records, found) = cdr_file::Writer::start(conf.records.clone(), {
+    let law = {
+        let table = store.table().clone();
+        move || table.kept_at_least_days()
+    };
+    let (records, found) = cdr_file::Writer::start(conf.records.clone(), law, {
         let journal = journal.clone();
         move |ids| {
             let ended: Vec<_> = ids.iter().map(|id| CallEntry::Ended { call_id: *id }).collect();

@@ -173,11 +173,13 @@ impl Call {
     }
 
     fn beginning(&self, course: &Course, now: Now) -> Box<Begin> {
+        let plan = self.warrant.as_ref().and_then(Warrant::plan);
         Box::new(Begin {
             recording: self.record.call_id,
             call_id: self.record.call_id,
             binding_id: self.record.binding_id,
             account: self.record.account.as_str().into(),
+            at_least_days: plan.and_then(|plan| noted::kept_at_least(plan.binding())),
             began: course.began,
             at: now.at,
             lasted: course.lasts(now.at),

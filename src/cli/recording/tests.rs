@@ -60,6 +60,7 @@ fn begin(number: u64, audio: Audio) -> Begin {
             Audio::Rtpdump => 1_000,
         },
         key: None,
+        at_least_days: None,
     }
 }
 

@@ -217,3 +217,21 @@ fn a_snapshot_taken_while_writing_goes_on_holds_what_was_there_throughout() {
     }
     assert_eq!(seen, sorted);
 }
+
+#[test]
+fn the_law_has_records_kept_where_a_700_number_is() {
+    for (number, days) in [
+        ("17000000001", None),
+        ("95588", None),
+        ("4001234567", None),
+        ("700000000000000", Some(184)),
+        ("700999999999999", Some(184)),
+    ] {
+        let mut world = World::new();
+        world.add(X);
+        if number != X {
+            world.add(number);
+        }
+        assert_eq!(world.table.kept_at_least_days(), days, "{number}");
+    }
+}

@@ -288,6 +288,7 @@ impl Ear {
             audio,
             rate_hz,
             key: key.cloned(),
+            at_least_days: begin.at_least_days,
         };
         Some(Box::new(Start {
             shard,

@@ -167,6 +167,7 @@ impl Stage {
             call_id: id(number),
             binding_id: None,
             account: "acme".into(),
+            at_least_days: None,
             began: now.wall,
             at: now.at,
             lasted: Duration::ZERO,
@@ -327,6 +328,7 @@ fn written(dir: &Path, number: u128, began: Wall) -> Pen {
         audio: Audio::Wav,
         rate_hz: 8_000,
         key: None,
+        at_least_days: None,
     };
     Pen::begin(dir, &begin).expect("a new recording")
 }
@@ -584,6 +586,7 @@ fn a_recorder_with_its_threads_stops_with_everything_written() {
         call_id: id(1),
         binding_id: None,
         account: "acme".into(),
+        at_least_days: None,
         began: now(0).wall,
         at: now(0).at,
         lasted: Duration::ZERO,

@@ -150,6 +150,9 @@ pub struct Head {
     pub key: Option<Box<str>>,
     /// Which of the keys of that name it was: one that is replaced has another print.
     pub key_print: Option<KeyPrint>,
+    /// How many days after its end the law has it kept, for the class of its call's number. In no line of form 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least_days: Option<u32>,
 }
 
 /// Which party is heard in a channel.

@@ -65,12 +65,19 @@ pub struct Known {
     pub audio: Audio,
     /// How it is encrypted.
     pub sealed: Cipher,
+    /// How many days the law has it kept; 0 if it doesn't say.
+    pub at_least_days: u32,
 }
 
 impl Entry {
     /// Whose it is, as [`account_name`] writes it; `None` if its first line can't be read.
     pub fn account(&self) -> Option<&str> {
         self.known.as_ref().map(|known| &*known.account)
+    }
+
+    /// How many days after its end the law has it kept; 0 if it doesn't say, or its first line can't be read.
+    pub fn at_least_days(&self) -> u32 {
+        self.known.as_ref().map_or(0, |known| known.at_least_days)
     }
 
     /// Where its files lie.
@@ -313,6 +320,7 @@ impl Index {
             account,
             audio: head.audio,
             sealed: head.sealed,
+            at_least_days: head.at_least_days.unwrap_or(0),
         };
         let entry = Entry {
             recording: head.recording,

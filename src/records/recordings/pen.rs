@@ -67,6 +67,8 @@ pub struct Begin {
     pub rate_hz: u32,
     /// What it is sealed with.
     pub key: Option<Key>,
+    /// How many days the law has it kept, for the class of its call's number; nothing if it doesn't say.
+    pub at_least_days: Option<u32>,
 }
 
 impl Begin {
@@ -85,6 +87,7 @@ impl Begin {
             sealed: self.key.as_ref().map_or(Cipher::None, Key::cipher),
             key: self.key.as_ref().map(|key| key.name().into()),
             key_print: self.key.as_ref().map(Key::print),
+            at_least_days: self.at_least_days,
         }
     }
 }

@@ -63,27 +63,17 @@ impl Retention {
         }
     }
 
-    /// Until when a recording of that account is kept that ended then; `account` as [`Entry::account`] says.
-    pub fn until(&self, account: Option<&str>, ended: Wall) -> Wall {
+    /// Until when a recording of that account is kept that ended then, and that the law has kept for `law_days`; as
+    /// [`Entry::account`] and [`Entry::at_least_days`] say.
+    pub fn until(&self, account: Option<&str>, law_days: u32, ended: Wall) -> Wall {
         let days = self.of(account);
-        ended.plus(DAY * days.keep.max(days.at_least))
+        ended.plus(DAY * days.keep.max(days.at_least).max(law_days))
     }
 
     /// Before when nobody may erase it.
-    pub fn not_before(&self, account: Option<&str>, ended: Wall) -> Wall {
-        ended.plus(DAY * self.of(account).at_least)
+    pub fn not_before(&self, account: Option<&str>, law_days: u32, ended: Wall) -> Wall {
+        ended.plus(DAY * self.of(account).at_least.max(law_days))
     }
-}
-
-/// Which recordings are to be erased.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Which {
-    /// This one.
-    Recording(Id),
-    /// Those of a call.
-    Call(Id),
-    /// Those of a binding's calls.
-    Binding(Id),
 }
 
 /// What became of a recording that was to be erased.
@@ -100,34 +90,6 @@ pub enum Erased {
 /// Recordings for which the disk refused, and what it said; they stay where they are, and can be asked for again.
 pub type Failed = Vec<(Id, Error)>;
 
-/// Erases what may be erased, and says of each recording what became of it, and where the disk refused. None of that name is
-/// none.
-pub fn erase(
-    index: &mut Index,
-    which: Which,
-    retention: &Retention,
-    now: Wall,
-) -> (Vec<(Id, Erased)>, Failed) {
-    let entries: Vec<Entry> = match which {
-        Which::Recording(id) => index.get(id).into_iter().cloned().collect(),
-        Which::Call(id) => index.of_call(id).cloned().collect(),
-        Which::Binding(id) => index.of_binding(id).cloned().collect(),
-    };
-    let (mut erased, mut failed) = (Vec::with_capacity(entries.len()), Failed::new());
-    for entry in entries {
-        match erase_one(&entry, retention, now) {
-            Ok(became) => {
-                if became == Erased::Gone {
-                    index.remove(entry.recording);
-                }
-                erased.push((entry.recording, became));
-            }
-            Err(error) => failed.push((entry.recording, error)),
-        }
-    }
-    (erased, failed)
-}
-
 /// Erases one recording, if it may be. Whoever has an index of it takes it out of there when it is gone.
 ///
 /// # Errors
@@ -138,7 +100,7 @@ pub fn erase_one(entry: &Entry, retention: &Retention, now: Wall) -> Result<Eras
         State::Broken if is_busy(&entry.place()) => return Ok(Erased::Running),
         State::Broken | State::Whole => {}
     }
-    let not_before = retention.not_before(entry.account(), ended(entry)?);
+    let not_before = retention.not_before(entry.account(), entry.at_least_days(), ended(entry)?);
     if now < not_before {
         return Ok(Erased::NotBefore(not_before));
     }
@@ -152,7 +114,10 @@ pub fn delete_old(index: &mut Index, retention: &Retention, now: Wall) -> (Vec<I
     // None ends before it begins: of most the chain needn't be looked at.
     let candidates: Vec<Id> = index
         .all()
-        .filter(|entry| entry.state != State::Running && retention.until(entry.account(), entry.began) <= now)
+        .filter(|entry| {
+            entry.state != State::Running
+                && retention.until(entry.account(), entry.at_least_days(), entry.began) <= now
+        })
         .map(|entry| entry.recording)
         .collect();
     let (mut deleted, mut failed) = (Vec::new(), Failed::new());
@@ -164,7 +129,7 @@ pub fn delete_old(index: &mut Index, retention: &Retention, now: Wall) -> (Vec<I
             continue;
         };
         let outcome = ended(&entry).and_then(|ended| {
-            let is_old = retention.until(entry.account(), ended) <= now
+            let is_old = retention.until(entry.account(), entry.at_least_days(), ended) <= now
                 && !(entry.state == State::Broken && is_busy(&entry.place()));
             if is_old {
                 remove(&entry, now)?;

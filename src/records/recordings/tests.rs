@@ -50,6 +50,7 @@ pub(crate) fn begin(number: u64) -> Begin {
         audio: Audio::Wav,
         rate_hz: RATE,
         key: None,
+        at_least_days: None,
     }
 }
 
@@ -547,7 +548,7 @@ fn accounts_and_keys_that_are_named_by_numbers_are_hidden_and_kept_apart() {
         let page = index.page(&filter, None, 9);
         assert_eq!(page.len(), 1, "{name}");
         assert_eq!(page[0].recording, begin.recording);
-        let until = retention.until(page[0].account(), noon());
+        let until = retention.until(page[0].account(), 0, noon());
         assert_eq!(until, after(keep * 86_400));
     }
     let digits = [b'0'; 32];

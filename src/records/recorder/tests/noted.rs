@@ -320,8 +320,8 @@ fn accounts_may_have_theirs_kept_longer_or_shorter_but_never_shorter_than_the_la
     let of = |account| {
         let account = Some(account);
         (
-            days(retention.until(account, noon())),
-            days(retention.not_before(account, noon())),
+            days(retention.until(account, 0, noon())),
+            days(retention.not_before(account, 0, noon())),
         )
     };
     assert_eq!(of("other"), (30, 10));

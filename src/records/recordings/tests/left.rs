@@ -7,7 +7,7 @@ use super::*;
 use crate::base::limits::RECORDING_LEFT_AFTER;
 use crate::records::recordings::index::{Index, State};
 use crate::records::recordings::lines::next_line;
-use crate::records::recordings::retention::{Days, Erased, Retention, Which, delete_old, erase};
+use crate::records::recordings::retention::{Days, Erased, Retention, delete_old, erase_one};
 
 const DAYS: Days = Days {
     keep: 10,
@@ -51,8 +51,9 @@ fn a_recording_that_a_pen_has_is_left_to_it() {
     let retention = Retention::new(DAYS);
     let now = noon().plus(10_000 * DAY);
     assert_eq!(delete_old(&mut index, &retention, now).0, []);
-    let (erased, _) = erase(&mut index, Which::Recording(id(1)), &retention, now);
-    assert_eq!(erased, [(id(1), Erased::Running)]);
+    let entry = index.get(id(1)).expect("it stays");
+    let became = erase_one(entry, &retention, now);
+    assert!(matches!(became, Ok(Erased::Running)), "{became:?}");
 
     write(&mut pen, 2).expect("nobody has touched it");
     let finished = pen.end(3 * SECOND, after(3)).expect("there is room");
@@ -134,12 +135,14 @@ fn what_nobody_can_end_is_kept_and_goes_as_if_it_had_ended_when_it_was_last_writ
                     assert_eq!(delete(10).0, [id(1)], "{how}");
                 }
                 false => {
-                    let which = Which::Recording(id(1));
-                    let mut erase =
-                        |days: u32| erase(&mut index, which, &retention, written.plus(DAY * days)).0;
+                    let entry = index.get(id(1)).expect("it is there");
+                    let erase = |days: u32| {
+                        let became = erase_one(entry, &retention, written.plus(DAY * days));
+                        became.expect("the disk takes it")
+                    };
                     let not_before = Erased::NotBefore(written.plus(DAY * 5));
-                    assert_eq!(erase(4), [(id(1), not_before)], "{how}");
-                    assert_eq!(erase(5), [(id(1), Erased::Gone)], "{how}");
+                    assert_eq!(erase(4), not_before, "{how}");
+                    assert_eq!(erase(5), Erased::Gone, "{how}");
                 }
             }
             let left = fs::read_dir(&place.day).map_or(0, Iterator::count);
@@ -156,9 +159,9 @@ fn one_of_an_account_that_nobody_knows_is_kept_as_long_as_any_account_s() {
         at_least: 30,
     };
     retention.set("them", days);
-    assert_eq!(retention.not_before(None, noon()), noon().plus(30 * DAY));
-    assert_eq!(retention.until(None, noon()), noon().plus(30 * DAY));
-    assert_eq!(retention.until(Some("acme"), noon()), noon().plus(10 * DAY));
+    assert_eq!(retention.not_before(None, 0, noon()), noon().plus(30 * DAY));
+    assert_eq!(retention.until(None, 0, noon()), noon().plus(30 * DAY));
+    assert_eq!(retention.until(Some("acme"), 0, noon()), noon().plus(10 * DAY));
 }
 
 #[test]

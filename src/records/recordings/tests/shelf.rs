@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::records::recordings::index::{Entry, Filter, Index, State};
-use crate::records::recordings::retention::{Days, Erased, Failed, Retention, Which, delete_old, erase};
+use crate::records::recordings::retention::{Days, Erased, Failed, Retention, delete_old, erase_one};
 
 const DAY: u64 = 86_400;
 
@@ -14,6 +14,16 @@ fn index(dir: &Path) -> Index {
 
 fn ids<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Id> {
     entries.into_iter().map(|entry| entry.recording).collect()
+}
+
+/// What becomes of one that somebody asks to be erased.
+fn erase(index: &mut Index, recording: Id, retention: &Retention, seconds: u64) -> Result<Erased, Error> {
+    let entry = index.get(recording).cloned().expect("it is there");
+    let became = erase_one(&entry, retention, after(seconds));
+    if matches!(became, Ok(Erased::Gone)) {
+        index.remove(recording);
+    }
+    became
 }
 
 /// What was done where nothing was refused.
@@ -189,18 +199,15 @@ fn who_asks_too_early_is_told_when_and_the_others_are_erased() {
         keep: 100,
         at_least: 7,
     });
-    let mut erase = |which, day| all_done(erase(&mut index, which, &retention, after(day * DAY + 60)));
+    let mut erase = |recording, day| {
+        let became = erase(&mut index, recording, &retention, day * DAY + 60);
+        became.expect("the disk takes it")
+    };
     let [first, second, third] = [on_day(0, 1), on_day(5, 2), on_day(6, 3)].map(|begin| begin.recording);
-    assert_eq!(
-        erase(Which::Binding(id(2_000)), 8),
-        [
-            (first, Erased::Gone),
-            (second, Erased::NotBefore(after(12 * DAY + 1))),
-            (third, Erased::Running)
-        ]
-    );
-    assert_eq!(erase(Which::Recording(first), 8), []);
-    assert_eq!(erase(Which::Call(id(1_002)), 12), [(second, Erased::Gone)]);
+    assert_eq!(erase(first, 8), Erased::Gone);
+    assert_eq!(erase(second, 8), Erased::NotBefore(after(12 * DAY + 1)));
+    assert_eq!(erase(third, 8), Erased::Running);
+    assert_eq!(erase(second, 12), Erased::Gone);
     let left: Vec<_> = fs::read_dir(dir.path().join("2026/11"))
         .expect("the folder")
         .map(|day| day.expect("a day").file_name())
@@ -222,28 +229,20 @@ fn an_erasing_that_was_killed_is_finished_at_the_next_start() {
 #[test]
 fn one_that_can_t_be_deleted_keeps_none_of_the_others() {
     let retention = Retention::new(Days { keep: 1, at_least: 0 });
-    for by_age in [true, false] {
-        let dir = folder();
-        let places = [1, 2, 3].map(|number| recorded(dir.path(), &on_day(0, number), 1).0);
-        let mut index = index(dir.path());
-        let mut ids = places.clone().map(|place| place.recording);
-        ids.sort_unstable();
-        let bad = places.iter().find(|place| place.recording == ids[0]);
-        stuck(bad.expect("it is one of them"));
-        let (gone, failed) = match by_age {
-            true => delete_old(&mut index, &retention, after(3 * DAY)),
-            false => {
-                let (erased, failed) = erase(&mut index, Which::Binding(id(2_000)), &retention, after(60));
-                (erased.iter().map(|(id, _)| *id).collect(), failed)
-            }
-        };
-        assert_eq!(gone, ids[1..]);
-        assert!(
-            matches!(failed[..], [(id, Error::Disk(..))] if id == ids[0]),
-            "{failed:?}"
-        );
-        assert_eq!(index.len(), 1, "it is asked for again the next time");
-    }
+    let dir = folder();
+    let places = [1, 2, 3].map(|number| recorded(dir.path(), &on_day(0, number), 1).0);
+    let mut index = index(dir.path());
+    let mut ids = places.clone().map(|place| place.recording);
+    ids.sort_unstable();
+    let bad = places.iter().find(|place| place.recording == ids[0]);
+    stuck(bad.expect("it is one of them"));
+    let (gone, failed) = delete_old(&mut index, &retention, after(3 * DAY));
+    assert_eq!(gone, ids[1..]);
+    assert!(
+        matches!(failed[..], [(id, Error::Disk(..))] if id == ids[0]),
+        "{failed:?}"
+    );
+    assert_eq!(index.len(), 1, "it is asked for again the next time");
 }
 
 #[test]
@@ -254,16 +253,45 @@ fn where_the_day_s_folder_isn_t_there_nothing_is_said_to_be_gone() {
     let away = dir.path().join("unmounted");
     fs::rename(&place.day, &away).expect("a rename");
     let retention = Retention::new(Days { keep: 1, at_least: 0 });
-    let which = Which::Recording(place.recording);
-    let (erased, failed) = erase(&mut index, which, &retention, after(60));
-    assert_eq!(erased, []);
-    let said = failed[0].1.to_string();
+    let refused = erase(&mut index, place.recording, &retention, 60).expect_err("the disk isn't there");
+    let said = refused.to_string();
     assert!(said.contains("check that disk"), "{said}");
     fs::rename(&away, &place.day).expect("a rename");
-    assert_eq!(
-        all_done(erase(&mut index, which, &retention, after(60))),
-        [(place.recording, Erased::Gone)]
+    let became = erase(&mut index, place.recording, &retention, 60);
+    assert!(matches!(became, Ok(Erased::Gone)), "{became:?}");
+}
+
+#[test]
+fn what_the_law_has_kept_goes_neither_by_age_nor_by_command_before_that() {
+    let dir = folder();
+    let of_700 = Begin {
+        at_least_days: Some(184),
+        ..on_day(0, 1)
+    };
+    let (place, _) = recorded(dir.path(), &of_700, 1);
+    let written = fs::read_to_string(place.chain(Phase::Whole)).expect("text");
+    assert!(
+        written.starts_with("{\"form\":2,") && written.contains(",\"at_least_days\":184,"),
+        "{written}"
     );
+    recorded(dir.path(), &on_day(0, 2), 1);
+    let mut index = index(dir.path());
+    let retention = Retention::new(Days {
+        keep: 30,
+        at_least: 0,
+    });
+    let early = erase(&mut index, of_700.recording, &retention, 183 * DAY);
+    assert!(
+        matches!(early, Ok(Erased::NotBefore(day)) if day == after(184 * DAY + 1)),
+        "{early:?}"
+    );
+    let mut delete = |seconds| all_done(delete_old(&mut index, &retention, after(seconds)));
+    assert_eq!(
+        delete(184 * DAY),
+        [on_day(0, 2).recording],
+        "the law says nothing of that one"
+    );
+    assert_eq!(delete(184 * DAY + 1), [of_700.recording]);
 }
 
 #[test]

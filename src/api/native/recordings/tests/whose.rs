@@ -138,7 +138,7 @@ fn a_number_finds_the_calls_in_progress_and_those_whose_records_wait_for_the_dis
         rotate: DAY,
         keep_days: 1,
     };
-    let writer = Arc::new(Writer::start(config, |_| ()).unwrap().0);
+    let writer = Arc::new(Writer::start(config, || None, |_| ()).unwrap().0);
     fs::remove_dir_all(&folder).unwrap();
     fs::write(&folder, "in its place").unwrap();
     served.desk.archive.ask_too(&writer);
