@@ -5,7 +5,7 @@
 //! quarter of a second; a second in some, and silence may be longer), and the last says that it is whole:
 //!
 //! ```text
-//! {"form":1,"recording":"01J…","call":"01J…","binding":"01J…","account":"acme","node":"one","began":"2026-11-21T10:00:00.000Z","audio":"wav","rate":8000,"sealed":"none","key":null,"key_print":null,"sha256":"…"}
+//! {"form":2,"recording":"01J…","call":"01J…","binding":"01J…","account":"acme","node":"one","began":"2026-11-21T10:00:00.000Z","audio":"wav","rate":8000,"sealed":"none","key":null,"key_print":null,"sha256":"…"}
 //! {"n":1,"at":0,"samples":2000,"bytes":8000,"marks":[],"audio":"…","sha256":"…"}
 //! {"whole":true,"blocks":1,"samples":2000,"gaps":0,"ended":"2026-11-21T10:00:00.250Z","sha256":"…"}
 //! ```

@@ -233,7 +233,7 @@ fn a_chain_is_what_its_description_says() {
         begun,
         [
             format!(
-                "{{\"form\":1,\"recording\":\"{recording}\",\"call\":\"{call}\",\"binding\":\"{binding}\",\
+                "{{\"form\":2,\"recording\":\"{recording}\",\"call\":\"{call}\",\"binding\":\"{binding}\",\
                  \"account\":\"acme\",\"node\":\"one\",\"began\":\"2026-11-21T10:00:00.000Z\",\"audio\":\"wav\",\
                  \"rate\":8,\"sealed\":\"none\",\"key\":null,\"key_print\":null"
             ),
@@ -247,9 +247,15 @@ fn a_chain_is_what_its_description_says() {
         ]
     );
 
-    // To the last byte what programs of this form have written: later ones read it.
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/records/recordings/tests/form_1.chain");
-    assert_eq!(text, fs::read_to_string(kept).expect("it is kept"));
+    // To the last byte what programs of this form have written, and those before: later ones read it.
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/records/recordings/tests");
+    let of_form = |form| fs::read_to_string(kept.join(format!("form_{form}.chain"))).expect("it is kept");
+    assert_eq!(text, of_form(2));
+    for form in [1, 2] {
+        fs::write(&chain, of_form(form)).expect("room");
+        let verdict = verify(pen.place(), &Keys::default(), None).expect("it can be read");
+        assert!(matches!(verdict, Verdict::Whole { .. }), "{form}: {verdict:?}");
+    }
 
     // What an expert runs who has nothing of ours.
     let script = dir.path().join("check.sh");

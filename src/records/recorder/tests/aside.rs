@@ -327,7 +327,7 @@ fn what_there_is_no_room_for_is_marked_and_a_gap_of_its_call_and_the_rest_is_kep
     let gaps: Vec<&Mark> = marks.iter().filter(|mark| mark.what.is_gap()).collect();
     let [
         Mark {
-            at: 4_000,
+            at,
             what:
                 What::NotWritten {
                     samples,
@@ -338,7 +338,9 @@ fn what_there_is_no_room_for_is_marked_and_a_gap_of_its_call_and_the_rest_is_kep
     else {
         panic!("{marks:?}");
     };
-    let from = 4_000 + *samples as u32;
+    // No more than a block before the first packet.
+    assert!((3_500..=4_000).contains(at), "{at}");
+    let from = (*at + *samples) as u32;
     assert!((6_000..9_100).contains(&from), "{from}");
     let heard = packets(&place, &Keys::default());
     assert!(

@@ -186,14 +186,14 @@ fn one_of_a_server_before_that_is_too_short_is_not_kept() {
     assert_eq!(index.get(id(2)).map(|entry| entry.state), Some(State::Whole));
 }
 
-/// A minute after another one was killed that had begun these and heard a second of each.
+/// A minute after another one was killed that had begun these and written less than a second of each.
 fn left_behind(dir: &Path, numbers: &[u128]) -> Stage {
     let mut stage = Stage::at(dir, 0);
     for number in numbers {
         stage.order(Order::Begin(stage.begin(*number, Sound::Narrow)));
         stage.speaks(*number);
     }
-    stage.run(seconds(2));
+    stage.run(Duration::from_millis(1_400));
     drop(stage);
     Stage::at(dir, 60_000)
 }

@@ -80,7 +80,7 @@ fn spoilt(dir: &Path, how: &str) -> Place {
         "changed head" => fs::write(&chain, text.replacen("acme", "them", 1)),
         "newer" => {
             let head = text.split(",\"sha256\":").next().expect("a text");
-            let head = head.replace("\"form\":1", "\"form\":2,\"new\":true");
+            let head = head.replace("\"form\":2", "\"form\":3,\"new\":true");
             fs::write(&chain, next_line(None, &head).0)
         }
         "damaged" => fs::write(&chain, text.replacen("{\"n\":3,", "{\"n\":0,", 1)),

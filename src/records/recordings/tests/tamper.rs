@@ -185,12 +185,12 @@ fn a_chain_of_a_newer_program_is_refused_as_that() {
     let path = place.chain(Phase::Whole);
     let text = fs::read_to_string(&path).expect("text");
     let head = text.split(",\"sha256\":").next().expect("a text");
-    let head = head.replace("\"form\":1", "\"form\":2,\"new\":true");
+    let head = head.replace("\"form\":2", "\"form\":3,\"new\":true");
     let (line, _) = crate::records::recordings::lines::next_line(None, &head);
     fs::write(&path, line).expect("room");
     assert!(matches!(
         verify(&place, &Keys::default(), None),
-        Err(Error::Newer(_, 2, 1))
+        Err(Error::Newer(_, 3, 2))
     ));
     assert!(matches!(
         Reader::open(&place, &Keys::default()).map(drop),
@@ -230,7 +230,7 @@ fn every_byte(begin: &Begin, is_whole: bool, to: impl Fn(u8) -> u8) {
             fs::write(&path, &other).expect("room");
             let verdict = match verify(&place, &keys, None) {
                 Ok(verdict) => verdict,
-                // "form":1 that became "form":9.
+                // "form":2 that became "form":9.
                 Err(Error::Newer(..)) => panic!("a chain that is not right says nothing of its form"),
                 Err(error) => panic!("{error}"),
             };
