@@ -196,13 +196,6 @@ impl Call {
         self.begin_sentence(hands, now);
     }
 
-    /// Whoever has to be told that the call is recorded hasn't been, or when nothing was kept: it is to be said in this talk.
-    pub(super) fn owe_sentence(&mut self) {
-        if let Some(hearers) = self.told_of_recording() {
-            self.cue.left.get_or_insert_default().sentence = Some(hearers);
-        }
-    }
-
     /// Says the sentence if the caller can hear it: it was answered before anybody was called, or its ACK has come. Until
     /// then who has to hear it hears nothing: not the other party first. While something else is said, it waits for that.
     pub(super) fn begin_sentence(&mut self, hands: &mut Hands, now: Now) {

@@ -319,14 +319,10 @@ impl Course {
         }
     }
 
-    /// It goes on with its call. Whether it begins anew, for nothing of it was kept so far: then its beginning is missing.
-    const fn goes_on(&mut self) -> bool {
-        match &mut self.fault {
-            Some((_, loss @ Loss::All)) => {
-                *loss = Loss::Some;
-                true
-            }
-            Some((_, Loss::Some)) | None => false,
+    /// It goes on with its call. Where nothing of it was kept so far it begins anew, and its beginning is missing.
+    const fn goes_on(&mut self) {
+        if let Some((_, loss)) = &mut self.fault {
+            *loss = Loss::Some;
         }
     }
 

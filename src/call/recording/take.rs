@@ -155,10 +155,7 @@ impl Call {
                 hands.out.push_back(Output::Record(order));
             }
             (None, Some(_), Goes::On) => {
-                if course.goes_on() {
-                    // While it was lost nobody was told.
-                    self.owe_sentence();
-                }
+                course.goes_on();
                 let begin = self.beginning(&course, now);
                 hands.out.push_back(Output::Record(Order::GoOn(begin)));
                 if course.paused.is_some() {
