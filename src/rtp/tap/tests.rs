@@ -42,6 +42,7 @@ fn a_packet_comes_out_as_it_went_in() {
                 let mut heard = heard(seq, &[7; 160]);
                 (heard.coding, heard.tap.channel) = (coding, channel);
                 (heard.is_event, heard.marker) = (is_event, marker);
+                heard.clock_hz = if marker { 16_000 } else { 8_000 };
                 producer.hear(&heard);
                 let mut out = 0;
                 consumer.take(|other| {

@@ -6,7 +6,9 @@ use umbra::base::id::Id;
 use umbra::call::cdr::Cdr;
 use umbra::call::media;
 use umbra::call::port::{Command, Input};
-use umbra::call::recording::{Control, Controlled, Fate, Fault, Faxing, Order, Report, Sealed, Why};
+use umbra::call::recording::{
+    Control, Controlled, Fate, Fault, Faxing, Order, Report, Sealed, Sound, Why,
+};
 use umbra::rtp::tap::Channel;
 
 use super::World;
@@ -57,7 +59,14 @@ impl Recorder {
     /// power failed.
     pub(super) fn obey(&mut self, order: &Order, torn: &BTreeSet<Id>) -> Option<String> {
         let (id, word) = match order {
-            Order::Begin(begin) => (begin.recording, "begin"),
+            Order::Begin(begin) => {
+                let word = match begin.sounds {
+                    Sound::Narrow => "begin",
+                    Sound::Wide => "begin:wide",
+                    Sound::Unread => "begin:unread",
+                };
+                (begin.recording, word)
+            }
             Order::GoOn(begin) => (begin.recording, "go-on"),
             Order::Pause(id, _) => (*id, "pause"),
             Order::Resume(id, _) => (*id, "resume"),
