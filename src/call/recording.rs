@@ -58,9 +58,9 @@ pub enum Order {
     Resume(Id, Instant),
     /// It was over then. What its taps heard before may still be on its way.
     End(Id, Instant),
-    /// One that a process before this one began is over. Nothing was heard since that one, so it ends where that one left
-    /// it, without a silence. Where it has ended already, or there is none, this is none.
-    EndLeft(Id),
+    /// One that a process before this one began then is over. Nothing was heard since that one, so it ends where that one
+    /// left it, without a silence. Where it has ended already, or there is none, this is none.
+    EndLeft(Id, Wall),
     /// It is over and too short to be of use: nothing of it is kept, whichever process began it. Where there is nothing of
     /// it, this is none.
     Drop(TooShort),
@@ -83,7 +83,7 @@ impl Order {
         match self {
             Self::Begin(begin) | Self::GoOn(begin) => begin.recording,
             Self::Pause(id, _) | Self::Resume(id, _) | Self::End(id, _) => *id,
-            Self::EndLeft(id) => *id,
+            Self::EndLeft(id, _) => *id,
             Self::Drop(short) => short.recording,
         }
     }

@@ -19,6 +19,7 @@
 mod ear;
 mod jobs;
 mod keeper;
+mod left;
 mod marks;
 mod notes;
 mod orders;

@@ -158,11 +158,17 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
 
     // An hour of them may take seconds to read.
     let bad_prompts = prompts::read(&mut conf);
+    let mut unfinished = Vec::new();
     let Disk { store, records } = open_disk(&conf, &clock, &health, &journal, |recorded| {
         room::give_orders(threads, &lanes, left.close(recorded), &health);
-        left.look_for_recordings(&conf.recordings.dir);
+        unfinished = left.look_for_recordings(&conf.recordings.dir);
         std::mem::take(&mut left.records)
     })?;
+    if let Some(recorder) = &recorder {
+        for order in unfinished {
+            recorder.order(0, clock.now(), order);
+        }
+    }
     journal.told(&left.unreadable);
     let asker = asking::start(&conf.ask, &health, &transport.doors)?;
     let (wish, wishes) = channel();

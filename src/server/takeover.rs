@@ -14,7 +14,7 @@ use crate::call::config::MediaConfig;
 use crate::call::kept::{self, Fate};
 use crate::call::media::{Lanes, MediaPort, Order};
 use crate::call::recording::{self, Fault, Recording, Why};
-use crate::records::recordings::index::Index;
+use crate::records::recordings::index::{Index, State};
 use crate::store::journal::LeftCall;
 
 /// The calls that the process before left in progress.
@@ -172,25 +172,40 @@ impl Left {
     }
 
     /// Says of every call what became of its recording, as far as that can be known here: of those that nobody can go on with,
-    /// the journal knows what was so when they were called. `dir`: where recordings lie.
-    pub(super) fn look_for_recordings(&mut self, dir: &Path) {
+    /// the journal knows what was so when they were called. `dir`: where recordings lie. Returns what the recorder is to be told
+    /// of those that are over.
+    pub(super) fn look_for_recordings(&mut self, dir: &Path) -> Vec<recording::Order> {
+        let over = self.records.iter().map(|record| record.arrived_at).min();
         let of_calls = self.calls.iter_mut().flatten().map(|call| &mut call.record);
         let all = self.records.iter_mut().chain(of_calls);
         let mut open: Vec<&mut Cdr> = all.filter(|record| is_open(record)).collect();
-        let Some(since) = open.iter().map(|record| record.arrived_at).min() else {
-            return;
+        let Some(since) = open.iter().map(|record| record.arrived_at).chain(over).min() else {
+            return Vec::new();
         };
         let index = match Index::scan_since(dir, Some(since)) {
             Ok((index, _)) => index,
             Err(error) => {
-                return tracing::warn!("what was recorded of calls that were left isn't known: {error}");
+                tracing::warn!("what was recorded of calls that were left isn't known: {error}");
+                return Vec::new();
             }
         };
         for record in &mut open {
             let found = index.of_call(record.call_id).next().map(|entry| entry.recording);
             record.recording = left_of(record, found);
         }
+        let over = self.records.iter();
+        over.filter_map(|record| ended(record, &index)).collect()
     }
+}
+
+/// What the recorder is told of a call that is over, if its recording isn't. Of one that is too short it is told by its call.
+fn ended(record: &Cdr, index: &Index) -> Option<recording::Order> {
+    let is_kept = record.recording.fate != recording::Fate::None(Why::TooShort);
+    let mut running = index
+        .of_call(record.call_id)
+        .filter(|entry| is_kept && entry.state == State::Running);
+    let entry = running.next()?;
+    Some(recording::Order::EndLeft(record.call_id, entry.began))
 }
 
 /// Whether a record says nothing yet of a recording that there may be.
@@ -203,8 +218,8 @@ fn is_open(record: &Cdr) -> bool {
     }
 }
 
-/// What became of the recording of a call that nobody goes on with, if `found` is what there is of it. The keeper ends that
-/// where it was left.
+/// What became of the recording of a call that nobody goes on with, if `found` is what there is of it. It ends where it was
+/// left.
 fn left_of(record: &Cdr, found: Option<Id>) -> Recording {
     match (found, record.recording.fate, record.answered_at) {
         (Some(id), ..) => Recording {
@@ -224,6 +239,8 @@ fn left_of(record: &Cdr, found: Option<Id>) -> Recording {
 mod tests {
     use super::*;
     use crate::api::native::support::cdr;
+    use crate::call::recording::Order;
+    use crate::records::recordings::{Place, pen, tests as recordings};
 
     #[test]
     fn a_call_that_nobody_goes_on_with_says_what_is_there_of_its_recording() {
@@ -249,5 +266,43 @@ mod tests {
         for why in [Why::Class95, Why::Off, Why::TooShort] {
             assert!(!is_open(&record(why, answered)), "{why:?} stands");
         }
+    }
+
+    #[test]
+    fn what_a_call_that_is_over_left_unfinished_is_to_end_unless_it_is_too_short() {
+        let dir = tempfile::tempdir().unwrap();
+        let begin = |number| pen::Begin {
+            call: Id::from_bits(number),
+            recording: Id::from_bits(number),
+            ..recordings::begin(0)
+        };
+        let pens = [7, 8].map(|number| recordings::begun(dir.path(), &begin(number), 1));
+        recordings::recorded(dir.path(), &begin(9), 1);
+        let over = |number, recording| Cdr {
+            call_id: Id::from_bits(number),
+            arrived_at: recordings::noon(),
+            recording,
+            ..cdr(7)
+        };
+        let kept = |id| Recording {
+            id: Some(Id::from_bits(id)),
+            fate: recording::Fate::Kept,
+            paused_s: 0,
+        };
+        let mut left = Left {
+            records: vec![
+                over(7, kept(7)),
+                over(8, Recording::none(Why::TooShort)),
+                over(9, kept(9)),
+            ],
+            ..Left::default()
+        };
+        let orders = left.look_for_recordings(dir.path());
+        let [Order::EndLeft(id, began)] = orders.as_slice() else {
+            panic!("{orders:?}");
+        };
+        // The index knows its day.
+        let place = Place::of(dir.path(), *id, *began);
+        assert_eq!((*id, &place), (Id::from_bits(7), pens[0].place()));
     }
 }

@@ -149,7 +149,7 @@ impl Call {
             }
             (None, Some(recordings), Goes::NoFurther) => {
                 let order = match course.end(now, recordings.shortest) {
-                    Over::Whole => Order::EndLeft(id),
+                    Over::Whole => Order::EndLeft(id, course.began),
                     Over::TooShort => course.too_short(id, recordings.shortest),
                 };
                 hands.out.push_back(Output::Record(order));

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use opening::{Opening, Turn};
 
-use super::jobs::{Content, Ending, Job, News, Piece, Start};
+use super::jobs::{Abandoned, Content, Ending, Job, News, Piece, Start};
 use super::marks::{of_audio, of_dump};
 use super::orders::Inbox;
 use super::out::{Out, Told};
@@ -186,8 +186,16 @@ impl Ear {
                 Order::Pause(id, at) => self.put(id, moment(now, at), Late::Pause),
                 Order::Resume(id, at) => self.put(id, moment(now, at), Late::Resume),
                 Order::End(id, at) => self.put(id, moment(now, at), Late::End),
-                // Nobody goes on with it: the keeper finds where it lies, and ends it.
-                Order::EndLeft(_) => {}
+                // Somebody goes on with it after all.
+                Order::EndLeft(id, _) if self.open.contains_key(&id) => {}
+                Order::EndLeft(id, began) => {
+                    let (recording, call) = (id, id);
+                    self.out.job(Job::EndLeft(Abandoned {
+                        recording,
+                        call,
+                        began,
+                    }));
+                }
                 Order::Drop(short) if self.open.contains_key(&short.recording) => {
                     self.put(short.recording, now, Late::Drop(short));
                 }

@@ -20,8 +20,19 @@ pub(super) enum Job {
     End(Id, Ending),
     /// Nothing of it is kept, whichever process began it.
     Drop(TooShort),
+    /// A process before began it, and nobody goes on with it.
+    EndLeft(Abandoned),
     /// There is nothing more.
     Leave,
+}
+
+/// A recording that a process before this one left, and that nobody goes on with.
+#[derive(Clone, Copy)]
+pub(super) struct Abandoned {
+    pub(super) recording: Id,
+    pub(super) call: Id,
+    /// When it began: its day's folder is found by that.
+    pub(super) began: Wall,
 }
 
 /// A recording that begins, or goes on, and whose it is.

@@ -6,13 +6,13 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::Shared;
+use super::left::{self, Left};
 use super::notes::{Notes, kept};
 use crate::base::limits::{RECORDING_ABANDONED_AFTER, RECORDINGS_DELETED_AT_ONCE};
 use crate::base::time::Wall;
 use crate::records::audit::{Act, Line};
 use crate::records::recordings::Error;
 use crate::records::recordings::index::{Entry, Index, Scanned, State};
-use crate::records::recordings::pen::Pen;
 use crate::records::recordings::retention::delete_old;
 
 /// How often.
@@ -33,12 +33,6 @@ pub(super) fn run(shared: &Shared, stops: &Receiver<()>) {
         keeper.look(shared, shared.now().wall);
         rest = EVERY;
     }
-}
-
-/// What is left of a recording that nobody goes on with.
-enum Left {
-    Whole,
-    Nothing,
 }
 
 #[derive(Default)]
@@ -77,7 +71,7 @@ impl Keeper {
         self.is_noted(shared, now);
         for (id, left) in ended {
             match left {
-                Left::Whole => index.finished(id),
+                Left::Whole | Left::Noted => index.finished(id),
                 Left::Nothing => index.remove(id),
             }
         }
@@ -85,41 +79,15 @@ impl Keeper {
 
     /// Ends one, and says what is left of it.
     fn end(&mut self, shared: &Shared, index: &mut Index, entry: &Entry) -> Option<Left> {
-        let id = entry.recording;
-        let settings = &shared.settings;
-        let ended = settings.audit.end_of(id).map_err(Error::from).and_then(|end| {
-            // One that was whole once mustn't be ended as one that was torn.
-            Pen::end_left(&entry.place(), settings.sealing.keys(), end)
-        });
-        match ended {
-            Ok(finished) => {
-                tracing::info!(
-                    "the recording {id} of a server before has no call any more: it ends where it was left"
-                );
-                let call = entry.known.as_ref().map(|known| known.call);
-                let outcome = match &finished {
-                    Some(_) => "whole",
-                    None => "nothing was in it",
-                };
-                self.notes.add(Line {
-                    call,
-                    end: finished.as_ref().map(|finished| finished.sha256),
-                    ..Line::of_server(Act::Ended, id, outcome)
-                });
-                let Some(finished) = finished else {
-                    return Some(Left::Nothing);
-                };
-                self.notes.add(kept(id, call, finished.sha256, "whole"));
-                Some(Left::Whole)
-            }
-            Err(error) => {
-                if is_broken(&error) {
-                    index.broken(id);
+        let call = entry.known.as_ref().map(|known| known.call);
+        left::end(&shared.settings, &mut self.notes, &entry.place(), call)
+            .inspect_err(|error| {
+                if is_broken(error) {
+                    index.broken(entry.recording);
                 }
                 tracing::warn!("a recording that a server before left can't be ended: {error}");
-                None
-            }
-        }
+            })
+            .ok()
     }
 
     /// Notes the ends of recordings that are whole, and of which a kill kept the audit log from having them.

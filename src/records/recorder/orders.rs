@@ -88,7 +88,7 @@ impl Orders {
                 false
             }
             Order::Pause(..) | Order::Resume(..) => true,
-            Order::End(..) | Order::EndLeft(_) | Order::Drop(_) => false,
+            Order::End(..) | Order::EndLeft(..) | Order::Drop(_) => false,
         };
         if is_turn && (self.sender.len() >= self.max || self.beyond.is_any.load(Ordering::Acquire)) {
             let mut turns = self.beyond.turns();
@@ -121,7 +121,7 @@ impl Inbox {
                 | Order::Pause(..)
                 | Order::Resume(..)
                 | Order::End(..)
-                | Order::EndLeft(_)
+                | Order::EndLeft(..)
                 | Order::Drop(_) => {}
             }
             take(ordered);

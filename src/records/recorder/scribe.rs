@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::Shared;
-use super::jobs::{Ending, Job, News, Piece, Start};
+use super::jobs::{Abandoned, Ending, Job, News, Piece, Start};
 use super::notes::{Notes, kept};
 use super::warnings::Warnings;
 use crate::base::id::Id;
 use crate::base::time::Now;
 use crate::call::recording::{Fault, Report, TooShort};
 use crate::records::archive;
+use crate::records::audit::Act;
 use crate::records::folder;
 use crate::records::recordings::chain::Audio;
 use crate::records::recordings::pen::{self, Finished, GoneOn, Packets, Pen};
@@ -35,8 +36,8 @@ pub(super) struct Scribe {
     due: usize,
     /// Of how many of these the job counts as done only then.
     owed: u64,
-    /// What a process before began, is to be dropped, and couldn't be yet.
-    left: Vec<TooShort>,
+    /// What a process before began, is to end or to go, and couldn't yet.
+    left: Vec<Leaving>,
     warnings: Warnings,
     /// Ends that the audit log is to have.
     notes: Notes,
@@ -70,6 +71,12 @@ enum Stage {
     /// Its files are to be found.
     GoesOn,
     Open(Box<Pen>),
+}
+
+/// What is to become of a recording of a process before.
+enum Leaving {
+    Drops(TooShort),
+    Ends(Abandoned),
 }
 
 /// How far a recording has come.
@@ -153,6 +160,7 @@ impl Scribe {
                 }
             }
             Job::Drop(short) => self.drop_short(short),
+            Job::EndLeft(abandoned) => self.leave_off(abandoned),
             Job::Leave => return false,
         }
         true
@@ -188,7 +196,7 @@ impl Scribe {
             self.work_again(id);
         }
         self.settle();
-        self.drop_left();
+        self.clear_left();
         self.look_for_names();
         self.note();
         self.shared.settings.audit.try_again();
@@ -271,7 +279,9 @@ impl Scribe {
         let now = shared.now().wall;
         // While it refuses, its health says so.
         let noted = self.notes.write(&shared.settings.audit, now, |line| {
-            if let Some(recording) = &line.recording {
+            // Behind the end of one that was left comes that it is kept.
+            let is_all = line.act != Act::Ended || line.end.is_none();
+            if let Some(recording) = line.recording.as_ref().filter(|_| is_all) {
                 shared.status.open().remove(recording);
             }
         });

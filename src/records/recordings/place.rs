@@ -45,6 +45,12 @@ impl Place {
         }
     }
 
+    /// Whether anything is there of it.
+    pub fn has_files(&self) -> bool {
+        let chains = [Phase::Part, Phase::Whole].map(|phase| self.chain(phase));
+        chains.into_iter().chain(self.audios()).any(|path| path.exists())
+    }
+
     /// The recording that a file is of, by its name; `None` if that is none of ours.
     pub fn named(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_str()?;

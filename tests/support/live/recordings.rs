@@ -55,10 +55,6 @@ pub fn amiss(dir: &Path, cdrs: &[Value]) -> Option<String> {
         let fits = match (said["state"].as_str(), &verdict) {
             (Some("none"), None) | (Some("kept"), Some(Verdict::Whole { .. })) => true,
             (Some("gaps"), Some(Verdict::Whole { gaps, .. })) => *gaps > 0,
-            // Nobody went on with this call: the keeper ends its recording a minute after the start.
-            (Some("gaps"), Some(Verdict::Unfinished { .. } | Verdict::Torn { .. })) => {
-                said["reason"] == "restart" && cdr["answered_at"].is_null()
-            }
             (_, _) => false,
         };
         if !fits {

@@ -62,7 +62,7 @@ impl Recorder {
             Order::Pause(id, _) => (*id, "pause"),
             Order::Resume(id, _) => (*id, "resume"),
             Order::End(id, _) => (*id, "end"),
-            Order::EndLeft(id) => (*id, "end-left"),
+            Order::EndLeft(id, _) => (*id, "end-left"),
             Order::Drop(short) => (short.recording, "drop"),
         };
         self.told.push(word.to_owned());
@@ -71,13 +71,13 @@ impl Recorder {
             (Order::Begin(_), None) => State::Running,
             // A process that dies of the very output has said nothing.
             (Order::GoOn(_), None | Some(State::Left)) => State::Running,
-            (Order::EndLeft(_), None | Some(State::Left)) => State::Over,
+            (Order::EndLeft(..), None | Some(State::Left)) => State::Over,
             (Order::Drop(_), None | Some(State::Left | State::DroppedBefore)) => State::Dropped,
             // Nor does anybody know any more that it was over.
             (Order::GoOn(_), Some(State::Over | State::DroppedBefore)) if torn.contains(&id) => {
                 State::Running
             }
-            (Order::EndLeft(_), Some(State::Over | State::DroppedBefore)) if torn.contains(&id) => {
+            (Order::EndLeft(..), Some(State::Over | State::DroppedBefore)) if torn.contains(&id) => {
                 State::Over
             }
             (Order::Drop(_), Some(State::Over)) if torn.contains(&id) => State::Dropped,

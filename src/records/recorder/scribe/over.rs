@@ -1,11 +1,20 @@
 //! Recordings that are over: they end together, or are dropped, or were taken away.
 
-use super::{Scribe, Stage};
+use super::{Leaving, Scribe, Stage};
 use crate::base::id::Id;
 use crate::call::recording::{Report, TooShort};
 use crate::records::archive;
+use crate::records::recorder::jobs::Abandoned;
+use crate::records::recorder::left::{self, Left};
 use crate::records::recordings::pen::{Dropped, End, Pen};
 use crate::records::recordings::{Error, Place};
+
+/// How far it has come with what a process before left.
+enum Cleared {
+    Done,
+    /// It is over once that is noted.
+    ToNote,
+}
 
 impl Scribe {
     /// Ends all that are written up to their end.
@@ -61,29 +70,76 @@ impl Scribe {
             }
         };
         if is_left {
-            // The keeper leaves it alone until then.
-            self.shared.status.open().insert(id);
-            self.left.push(short);
-            self.drop_left();
+            self.clear(id, Leaving::Drops(short));
         }
     }
 
-    /// Drops what a process before began. What is busy, or the disk refuses, is tried again.
-    pub(super) fn drop_left(&mut self) {
-        for short in std::mem::take(&mut self.left) {
-            let settings = &self.shared.settings;
-            let id = short.recording;
-            let place = Place::of(&settings.config.dir, id, short.began);
-            match Pen::drop_left(&place, settings.sealing.keys(), short.shortest) {
-                Err(Error::Full(_) | Error::Disk(..) | Error::Busy(_)) => {
-                    self.left.push(short);
-                    continue;
-                }
-                Ok(became) => self.dropped(id, became),
-                Err(error) => tracing::warn!("a recording that is too short can't be removed: {error}"),
+    /// A process before began it, and nobody goes on with it.
+    pub(super) fn leave_off(&mut self, abandoned: Abandoned) {
+        let id = abandoned.recording;
+        if !self.sheets.contains_key(&id) {
+            self.clear(id, Leaving::Ends(abandoned));
+        }
+    }
+
+    fn clear(&mut self, id: Id, leaving: Leaving) {
+        // The keeper leaves it alone until then.
+        self.shared.status.open().insert(id);
+        self.left.push(leaving);
+        self.clear_left();
+    }
+
+    /// Ends or drops what a process before began. What is busy, or the disk refuses, is tried again.
+    pub(super) fn clear_left(&mut self) {
+        for leaving in std::mem::take(&mut self.left) {
+            let outcome = match &leaving {
+                Leaving::Drops(short) => self.try_drop(short),
+                Leaving::Ends(abandoned) => self.try_end(abandoned),
+            };
+            if let Err(Error::Full(_) | Error::Disk(..) | Error::Busy(_)) = outcome {
+                self.left.push(leaving);
+                continue;
+            }
+            let (id, what) = match &leaving {
+                Leaving::Drops(short) => (short.recording, "a recording that is too short can't be removed"),
+                Leaving::Ends(abandoned) => (
+                    abandoned.recording,
+                    "a recording that a server before left can't be ended",
+                ),
+            };
+            match outcome {
+                // The audit log is to have its end before.
+                Ok(Cleared::ToNote) => continue,
+                Ok(Cleared::Done) => {}
+                Err(error) => tracing::warn!("{what}: {error}"),
             }
             self.shared.status.open().remove(&id);
         }
+    }
+
+    fn try_drop(&self, short: &TooShort) -> Result<Cleared, Error> {
+        let settings = &self.shared.settings;
+        let place = Place::of(&settings.config.dir, short.recording, short.began);
+        let became = Pen::drop_left(&place, settings.sealing.keys(), short.shortest)?;
+        self.dropped(short.recording, became);
+        Ok(Cleared::Done)
+    }
+
+    fn try_end(&mut self, abandoned: &Abandoned) -> Result<Cleared, Error> {
+        let id = abandoned.recording;
+        let settings = &self.shared.settings;
+        let place = Place::of(&settings.config.dir, id, abandoned.began);
+        // Where nothing is of it nothing ends. The keeper ends what the audit log has no room for now.
+        if !place.has_files() || !self.notes.has_room(left::NOTES_EACH) {
+            return Ok(Cleared::Done);
+        }
+        let (news, cleared) = match left::end(settings, &mut self.notes, &place, Some(abandoned.call))? {
+            Left::Whole => (archive::News::Finished(id), Cleared::ToNote),
+            Left::Noted => (archive::News::Finished(id), Cleared::Done),
+            Left::Nothing => (archive::News::Gone(id), Cleared::ToNote),
+        };
+        settings.archive.tell(news);
+        Ok(cleared)
     }
 
     fn dropped(&self, id: Id, became: Dropped) {

@@ -180,20 +180,76 @@ fn one_that_was_whole_is_never_ended_as_one_that_was_torn() {
 #[test]
 fn one_of_a_server_before_that_is_too_short_is_not_kept() {
     let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    for number in [1, 2] {
-        stage.order(Order::Begin(stage.begin(number, Sound::Narrow)));
-    }
-    stage.run(seconds(1));
-    drop(stage);
-    let mut stage = Stage::at(dir.path(), 60_000);
+    let mut stage = left_behind(dir.path(), &[1, 2]);
     stage.order(stage.short(1));
-    stage.order(Order::EndLeft(id(2)));
+    stage.order(Order::EndLeft(id(2), noon()));
     stage.run(ROUND);
     Keeper::default().look(&stage.shared, stage.now().wall);
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     assert!(index.get(id(1)).is_none());
     assert_eq!(index.get(id(2)).map(|entry| entry.state), Some(State::Whole));
+}
+
+/// A minute after another one was killed that had begun these and heard a second of each.
+fn left_behind(dir: &Path, numbers: &[u128]) -> Stage {
+    let mut stage = Stage::at(dir, 0);
+    for number in numbers {
+        stage.order(Order::Begin(stage.begin(*number, Sound::Narrow)));
+        stage.speaks(*number);
+    }
+    stage.run(seconds(2));
+    drop(stage);
+    Stage::at(dir, 60_000)
+}
+
+#[test]
+fn what_ended_with_its_server_is_whole_and_noted_as_soon_as_its_call_says_so() {
+    let dir = folder();
+    let mut stage = left_behind(dir.path(), &[1]);
+    stage.order(Order::EndLeft(id(1), noon()));
+    stage.run(ROUND);
+    assert_eq!(is_whole(&stage.place(1)), Some(1));
+    assert_eq!(end_of(&stage, 1), Some(sha_of(&stage.place(1))));
+    // It is over for the keeper too, and said a second time it changes nothing.
+    stage.order(Order::EndLeft(id(1), noon()));
+    stage.run(ROUND);
+    assert_eq!(stage.shared.status.counts().open, 0);
+    are(&acts(dir.path(), 1), &[("ended", "whole"), ("kept", "whole")]);
+}
+
+#[test]
+fn what_ended_with_its_server_waits_for_whoever_writes_it_and_for_the_disk() {
+    let dir = folder();
+    let mut before = Stage::at(dir.path(), 0);
+    before.order(Order::Begin(before.begin(1, Sound::Narrow)));
+    before.speaks(1);
+    before.run(seconds(2));
+    let mut stage = Stage::beside(dir.path(), 60_000);
+    stage.order(Order::EndLeft(id(1), noon()));
+    stage.run(seconds(1));
+    // The keeper leaves it alone meanwhile.
+    assert_eq!(stage.shared.status.counts().open, 1);
+    assert_eq!(is_whole(&stage.place(1)), None);
+    drop(before);
+    fault::set_room(Some(0));
+    stage.run(seconds(1));
+    assert_eq!(is_whole(&stage.place(1)), None);
+    fault::set_room(None);
+    stage.run(seconds(1));
+    assert_eq!(
+        (is_whole(&stage.place(1)), stage.shared.status.counts().open),
+        (Some(1), 0)
+    );
+}
+
+#[test]
+fn what_never_had_files_does_not_end() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::EndLeft(id(1), noon()));
+    stage.run(seconds(1));
+    assert_eq!(stage.shared.status.counts().open, 0);
+    are(&acts(dir.path(), 1), &[]);
 }
 
 #[test]
