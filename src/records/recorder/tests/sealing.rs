@@ -83,6 +83,27 @@ fn an_account_whose_key_cannot_be_used_is_not_recorded_in_clear_and_the_others_g
     assert_eq!(sealing.faults().count(), 3);
 }
 
+#[test]
+fn an_account_that_has_only_an_earlier_key_is_not_recorded_in_clear() {
+    for (digit, usual) in [('1', None), ('x', None), ('1', Some("own"))] {
+        let (dir, keys) = (folder(), folder());
+        key_file(keys.path(), "own.aes-256-gcm", '2', 64);
+        key_file(keys.path(), "acme.until-2026-11-22.aes-256-gcm", digit, 64);
+        let sealing = Sealing::read(Some(keys.path()), usual);
+        let said: Vec<String> = sealing.faults().map(ToString::to_string).collect();
+        assert!(
+            said.len() == 1 && said[0].contains("acme.aes-256-gcm"),
+            "{said:?}"
+        );
+        let mut stage = Stage::with(dir.path(), 0, sealing);
+        stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+        stage.run(seconds(1));
+        let (recording, why) = (id(1), Fault::NoKey);
+        assert_eq!(stage.told(), [Report::Lost { recording, why }]);
+        assert!(!stage.place(1).has_files());
+    }
+}
+
 fn key_file(folder: &Path, name: &str, digit: char, digits: usize) {
     use std::os::unix::fs::PermissionsExt as _;
     let file = folder.join(name);
