@@ -307,10 +307,16 @@ impl Ear {
         let Some(open) = self.open.get_mut(&id) else {
             return;
         };
-        for (now, late) in std::mem::take(&mut open.late) {
+        let mut orders = std::mem::take(&mut open.late).into_iter();
+        while let Some((now, late)) = orders.next() {
             match late {
                 Late::Pause => open.stage.obey(Turn::Pause(now.at)),
                 Late::Resume => open.stage.obey(Turn::Resume(now.at)),
+                // Where what was heard belongs isn't known yet.
+                Late::End if open.stage.ends_later() => {
+                    open.late = std::iter::once((now, late)).chain(orders).collect();
+                    return;
+                }
                 Late::End => {
                     self.out.give_rest(id, open, now.at);
                     let ending = Ending {
@@ -365,10 +371,11 @@ impl Ear {
                     return;
                 };
                 let opening = std::mem::take(opening);
-                // What there was no room for is left out as a whole.
+                // What there was no room for is left out as a whole, up to its end if it is over.
+                let until = open.late.first().map_or(now, |(over, _)| over.at.min(now));
                 let (at, from) = match opening.is_whole() {
                     true => (at, from),
-                    false => (now, from.saturating_add(samples(now - at, rate_hz))),
+                    false => (until, from.saturating_add(samples(until - at, rate_hz))),
                 };
                 open.until = from;
                 open.stage = match audio {
@@ -395,6 +402,9 @@ impl Ear {
                     }
                 }
                 opening.replay(&mut open.stage);
+                if !open.late.is_empty() {
+                    self.late.push(recording);
+                }
             }
         }
     }
@@ -414,6 +424,17 @@ impl Stage {
             Self::Audio(stereo) => stereo.hear(heard),
             Self::Dump(dump, _) => dump.hear(heard),
             Self::Opening(opening) => opening.hear(heard),
+        }
+    }
+
+    /// Whether it can end only once the scribe has found its files; nothing more is heard of it then.
+    fn ends_later(&mut self) -> bool {
+        match self {
+            Self::Audio(_) | Self::Dump(..) => false,
+            Self::Opening(opening) => {
+                opening.end();
+                true
+            }
         }
     }
 
