@@ -218,30 +218,38 @@ impl Ear {
                 Stage::Dump(Box::new(Dump::going_on(begin.at, 0)), span)
             }
         };
-        if let Some(start) = self.start(shard, now, begin) {
-            self.add(begin.recording, shard, stage, Job::Begin(start));
+        match self.start(shard, now, begin) {
+            Ok(start) => self.add(begin.recording, shard, stage, Job::Begin(start)),
+            Err(why) => {
+                let recording = begin.recording;
+                self.shared.report(shard, Report::Lost { recording, why });
+            }
         }
     }
 
     fn go_on(&mut self, shard: usize, now: Now, begin: &Begin) {
         let stage = Stage::Opening(Opening::default());
-        if let Some(start) = self.start(shard, now, begin) {
-            self.add(begin.recording, shard, stage, Job::GoOn(start));
+        match self.start(shard, now, begin) {
+            Ok(start) => self.add(begin.recording, shard, stage, Job::GoOn(start)),
+            // What the process before wrote is there.
+            Err(why) => {
+                let recording = begin.recording;
+                self.shared.report(shard, Report::Gap { recording, why });
+            }
         }
     }
 
-    /// How it starts; nothing if it can't be sealed as it should be: then nothing of it is written.
-    fn start(&self, shard: usize, heard_from: Now, begin: &Begin) -> Option<Box<Start>> {
+    /// How it starts.
+    ///
+    /// # Errors
+    /// It can't be sealed as it should be: then nothing of it is written.
+    fn start(&self, shard: usize, heard_from: Now, begin: &Begin) -> Result<Box<Start>, Fault> {
         let (audio, rate_hz) = match begin.sounds {
             Sound::Narrow | Sound::Wide => (Audio::Wav, rate_of(begin.sounds).hz()),
             Sound::Unread => (Audio::Rtpdump, DUMP_RATE_HZ),
         };
         let settings = &self.shared.settings;
-        let Ok(key) = settings.sealing.of(&begin.account) else {
-            let (recording, why) = (begin.recording, Fault::NoKey);
-            self.shared.report(shard, Report::Lost { recording, why });
-            return None;
-        };
+        let key = settings.sealing.of(&begin.account).map_err(|_| Fault::NoKey)?;
         let begin = pen::Begin {
             recording: begin.recording,
             call: begin.call_id,
@@ -253,7 +261,7 @@ impl Ear {
             rate_hz,
             key: key.cloned(),
         };
-        Some(Box::new(Start {
+        Ok(Box::new(Start {
             shard,
             heard_from,
             begin,

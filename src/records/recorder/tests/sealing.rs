@@ -104,6 +104,25 @@ fn an_account_that_has_only_an_earlier_key_is_not_recorded_in_clear() {
     }
 }
 
+#[test]
+fn one_that_was_to_go_on_and_whose_key_can_be_used_no_more_has_a_gap_and_is_not_lost() {
+    let (dir, keys) = (folder(), folder());
+    let read = || Sealing::read(Some(keys.path()), None);
+    key_file(keys.path(), "acme.aes-256-gcm", '1', 64);
+    let mut stage = Stage::with(dir.path(), 0, read());
+    let begin = stage.begin(1, Sound::Narrow);
+    stage.order(Order::Begin(begin.clone()));
+    stage.run(seconds(3));
+    drop(stage);
+    key_file(keys.path(), "acme.aes-256-gcm", 'x', 64);
+    let mut stage = Stage::with(dir.path(), 6_000, read());
+    stage.order(Order::GoOn(begin));
+    stage.run(ROUND);
+    let (recording, why) = (id(1), Fault::NoKey);
+    assert_eq!(stage.told(), [Report::Gap { recording, why }]);
+    assert_eq!(stage.shared.status.counts().open, 0);
+}
+
 fn key_file(folder: &Path, name: &str, digit: char, digits: usize) {
     use std::os::unix::fs::PermissionsExt as _;
     let file = folder.join(name);
