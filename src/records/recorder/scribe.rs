@@ -61,6 +61,8 @@ struct Sheet {
     is_stuck: bool,
     /// That it waits was reported.
     is_told: bool,
+    /// Nobody can tell whether its files have their names.
+    is_unseen: bool,
     /// All of it is written, and it is to end together with others.
     is_due: bool,
 }
@@ -178,6 +180,7 @@ impl Scribe {
             ending: None,
             is_stuck: false,
             is_told: false,
+            is_unseen: false,
             is_due: false,
         };
         self.sheets.insert(id, sheet);
@@ -208,7 +211,7 @@ impl Scribe {
                 Stage::Begins | Stage::GoesOn => None,
             });
         match Pen::sync_all(&self.shared.settings.config.dir, pens) {
-            Ok(()) if self.sheets.values().any(|sheet| sheet.is_stuck) => {}
+            Ok(()) if self.sheets.values().any(Sheet::waits) => {}
             Ok(()) if self.shared.status.is_refused() => self.look_at_folder(),
             Ok(()) => {}
             Err(error) => self.trouble(&error),
@@ -248,8 +251,8 @@ impl Scribe {
         let far = sheet.work(&self.shared, &self.news)?;
         sheet.is_stuck = false;
         // One that is due isn't on the medium yet.
-        if !matches!(far, Far::Due) && std::mem::take(&mut sheet.is_told) {
-            self.shared.report(sheet.shard, Report::Written { recording: id });
+        if !matches!(far, Far::Due) {
+            sheet.tell_written(id, &self.shared);
         }
         match far {
             Far::Open => {}
@@ -314,23 +317,20 @@ impl Scribe {
         };
         if helps {
             sheet.is_stuck = true;
-            if !std::mem::replace(&mut sheet.is_told, true) {
-                let (recording, why) = (id, fault_of(error));
-                self.shared.report(sheet.shard, Report::Waits { recording, why });
-            }
-            return;
+            return sheet.tell_waits(id, fault_of(error), &self.shared);
         }
         let (recording, why, shard) = (id, fault_of(error), sheet.shard);
         let report = match &sheet.stage {
             Stage::Begins => Report::Lost { recording, why },
-            // Somebody has removed its files.
-            Stage::Open(_) if matches!(error, Error::Absent(_)) => Report::Lost { recording, why },
+            Stage::Open(pen) if pen.is_removed() => Report::Lost { recording, why },
+            // What lies somewhere else may come back.
             Stage::GoesOn | Stage::Open(_) => Report::Gap { recording, why },
         };
-        let ended = match (&report, &mut sheet.stage) {
+        let ended = match (error, &mut sheet.stage) {
+            // It has no names that could be changed.
+            (Error::Absent(_), _) | (_, Stage::Begins | Stage::GoesOn) => None,
             // What it has stays whole.
-            (Report::Gap { .. }, Stage::Open(pen)) => Some(pen.end(pen.samples(), self.shared.now().wall)),
-            (_, Stage::Begins | Stage::GoesOn | Stage::Open(_)) => None,
+            (_, Stage::Open(pen)) => Some(pen.end(pen.samples(), self.shared.now().wall)),
         };
         match ended {
             Some(Ok(finished)) => drop(self.finished(id, &finished)),
@@ -375,6 +375,24 @@ impl Scribe {
 }
 
 impl Sheet {
+    /// Whether something of it waits, or may be nowhere.
+    const fn waits(&self) -> bool {
+        self.is_stuck || self.is_unseen
+    }
+
+    fn tell_waits(&mut self, recording: Id, why: Fault, shared: &Shared) {
+        if !std::mem::replace(&mut self.is_told, true) {
+            shared.report(self.shard, Report::Waits { recording, why });
+        }
+    }
+
+    /// Takes that back, once nothing of it waits.
+    fn tell_written(&mut self, recording: Id, shared: &Shared) {
+        if !self.waits() && std::mem::take(&mut self.is_told) {
+            shared.report(self.shard, Report::Written { recording });
+        }
+    }
+
     /// Does all that is to be done, as far as the disk goes along.
     fn work(&mut self, shared: &Shared, news: &Sender<News>) -> Result<Far, Error> {
         let config = &shared.settings.config;

@@ -1,6 +1,6 @@
 //! Recordings that are over: they end together, or are dropped, or were taken away.
 
-use super::{Leaving, Scribe, Stage};
+use super::{Leaving, Scribe, Stage, fault_of};
 use crate::base::id::Id;
 use crate::call::recording::{Report, TooShort};
 use crate::records::archive;
@@ -153,16 +153,29 @@ impl Scribe {
 
     /// What is written has a name, unless somebody has removed it, or the disk is another one.
     pub(super) fn look_for_names(&mut self) {
-        let is_gone = |stage: &Stage| match stage {
-            Stage::Open(pen) => pen.gone(),
-            Stage::Begins | Stage::GoesOn => None,
-        };
-        let sheets = self.sheets.iter();
-        let gone: Vec<(Id, Error)> = sheets
-            .filter_map(|(id, sheet)| is_gone(&sheet.stage).map(|error| (*id, error)))
-            .collect();
-        for (id, error) in gone {
-            self.refused(id, &error);
+        let mut missing = Vec::new();
+        for (id, sheet) in &mut self.sheets {
+            let Stage::Open(pen) = &sheet.stage else {
+                continue;
+            };
+            let seen = pen.look_for_names();
+            sheet.is_unseen = matches!(seen, Err(ref error) if !matches!(error, Error::Absent(_)));
+            match seen {
+                Ok(()) => sheet.tell_written(*id, &self.shared),
+                Err(error) => {
+                    // Its open files take what is written.
+                    if sheet.is_unseen {
+                        sheet.tell_waits(*id, fault_of(&error), &self.shared);
+                    }
+                    missing.push((*id, error, sheet.is_unseen));
+                }
+            }
+        }
+        for (id, error, is_unseen) in missing {
+            match is_unseen {
+                true => self.trouble(&error),
+                false => self.refused(id, &error),
+            }
         }
     }
 
@@ -175,7 +188,7 @@ impl Scribe {
         for (recording, shard) in slow {
             match self.sheets.get_mut(&recording) {
                 // It is told once that one is written.
-                Some(sheet) if sheet.is_stuck => sheet.is_told = true,
+                Some(sheet) if sheet.waits() => sheet.is_told = true,
                 Some(_) | None => self.shared.report(shard, Report::Written { recording }),
             }
         }

@@ -280,6 +280,71 @@ fn those_that_end_at_once_are_put_on_the_medium_at_once_and_again_where_it_refus
 }
 
 #[test]
+fn a_folder_that_cannot_be_looked_at_for_a_while_costs_nothing() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    // Who looks for its files is told that this is no folder, and not that there are none.
+    let (day, away) = (stage.place(1).day, dir.path().join("away"));
+    std::fs::rename(&day, &away).expect("ours");
+    std::fs::write(&day, "").expect("room");
+    stage.run(seconds(3));
+    let (recording, why) = (id(1), Fault::DiskFails);
+    assert_eq!(stage.told(), [Report::Waits { recording, why }]);
+    assert!(stage.shared.status.trouble().is_some());
+    std::fs::remove_file(&day).expect("ours");
+    std::fs::rename(&away, &day).expect("ours");
+    stage.run(seconds(2));
+    let told = vec![Report::Written { recording }];
+    assert_eq!((stage.told(), stage.shared.status.trouble()), (told, None));
+    stage.order(Order::End(id(1), stage.now().at));
+    stage.run(ROUND);
+    assert_eq!(is_whole(&stage.place(1)), Some(0));
+    assert!(both(&read(&stage.place(1)).0) > 55_700);
+}
+
+#[test]
+fn one_whose_files_were_moved_away_has_a_gap_for_they_may_come_back() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    let (day, away) = (stage.place(1).day, dir.path().join("away"));
+    std::fs::rename(&day, &away).expect("ours");
+    stage.run(seconds(2));
+    let (recording, why) = (id(1), Fault::DiskFails);
+    assert_eq!(stage.told(), [Report::Gap { recording, why }]);
+    assert_eq!(stage.shared.status.counts().open, 0);
+    std::fs::rename(&away, &day).expect("ours");
+    stage.order(Order::EndLeft(id(1), noon()));
+    stage.run(ROUND);
+    assert_eq!(is_whole(&stage.place(1)), Some(1));
+}
+
+#[test]
+fn one_whose_audio_alone_is_removed_is_lost_and_one_whose_chain_is_removed_has_a_gap() {
+    let (recording, why) = (id(1), Fault::DiskFails);
+    for (removed, report) in [
+        ("wav.part", Report::Lost { recording, why }),
+        ("chain.part", Report::Gap { recording, why }),
+    ] {
+        let dir = folder();
+        let mut stage = Stage::at(dir.path(), 0);
+        stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+        stage.speaks(1);
+        stage.run(seconds(2));
+        let file = stage.place(1).day.join(format!("{}.{removed}", id(1)));
+        std::fs::remove_file(file).expect("ours");
+        stage.run(seconds(2));
+        assert_eq!(stage.told(), [report], "{removed}");
+        assert_eq!(stage.shared.status.counts().open, 0);
+    }
+}
+
+#[test]
 fn what_a_shard_has_no_room_for_is_said_again() {
     let dir = folder();
     let mut stage = Stage::at(dir.path(), 0);

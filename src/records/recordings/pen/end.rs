@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,11 +204,28 @@ impl Pen {
         folder::sync(&self.place.day)
     }
 
-    /// Whether its files have lost their names: then nothing that is written is ever found.
-    pub fn gone(&self) -> Option<Error> {
-        let [chain, _] = Self::paths(&self.place, &self.head, Phase::Part);
-        let is_there = self.finished.is_some() || is_at(&self.chain, &chain);
-        (!is_there).then_some(Error::Absent(chain))
+    /// Looks whether both files have their names: otherwise nothing that is written is ever found.
+    ///
+    /// # Errors
+    /// [`Error::Absent`]: one of them hasn't. Others: that can't be seen, and what is written may well be found.
+    pub fn look_for_names(&self) -> Result<(), Error> {
+        if self.finished.is_some() {
+            return Ok(());
+        }
+        let [chain, audio] = Self::paths(&self.place, &self.head, Phase::Part);
+        for (file, path) in [(&*self.chain, chain), (&self.audio, audio)] {
+            match is_at(file, &path) {
+                Ok(true) => {}
+                Ok(false) => return Err(Error::Absent(path)),
+                Err(error) => return Err(Error::Disk(path, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its audio was removed, and doesn't only lie somewhere else.
+    pub fn is_removed(&self) -> bool {
+        self.audio.metadata().is_ok_and(|audio| audio.nlink() == 0)
     }
 
     /// Nothing of it is kept: its files go.
