@@ -490,10 +490,16 @@ impl Pen {
 
     /// Notes what came of a sync.
     fn noted(&mut self, outcome: &io::Result<()>) {
-        if outcome.is_ok() {
-            self.synced.blocks = Some(self.at.blocks);
-            return;
+        match outcome {
+            Ok(()) => {
+                self.synced.blocks = Some(self.at.blocks);
+            }
+            Err(_) => self.doubt(),
         }
+    }
+
+    /// The medium may not have what was written since it last had all: the next line says so.
+    fn doubt(&mut self) {
         let from_block = self.synced.blocks.unwrap_or(0) + 1;
         // Again and again, so that the way back from the last block to the first of them is seen: see `go_on`.
         let is_said = self.synced.doubted.is_some_and(|(from, said)| {

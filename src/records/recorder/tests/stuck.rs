@@ -280,6 +280,28 @@ fn those_that_end_at_once_are_put_on_the_medium_at_once_and_again_where_it_refus
 }
 
 #[test]
+fn a_medium_that_refuses_the_end_is_marked_in_those_that_end() {
+    for all in [1, 40] {
+        let dir = folder();
+        let mut stage = Stage::at(dir.path(), 0);
+        (1..=all).for_each(|number| stage.order(Order::Begin(stage.begin(number, Sound::Narrow))));
+        stage.speaks(1);
+        stage.run(seconds(2));
+        (1..=all).for_each(|number| stage.order(Order::End(id(number), stage.now().at)));
+        fault::set_sick(true);
+        stage.run(ROUND);
+        fault::set_sick(false);
+        stage.run(seconds(1));
+        for number in 1..=all {
+            assert_eq!(is_whole(&stage.place(number)), Some(0), "{number} of {all}");
+            let (_, marks) = read(&stage.place(number));
+            let unsynced = |mark: &Mark| matches!(mark.what, What::NotSynced { from_block: 2.. });
+            assert!(marks.iter().any(unsynced), "{number} of {all}: {marks:?}");
+        }
+    }
+}
+
+#[test]
 fn a_folder_that_cannot_be_looked_at_for_a_while_costs_nothing() {
     let dir = folder();
     let mut stage = Stage::at(dir.path(), 0);

@@ -48,9 +48,11 @@ impl Pen {
         let io = |pen: &Self, error| Error::of(&pen.path(), error);
         if self.finished.is_none() {
             // What the last line covers is on the medium before it says that the recording is whole.
-            let outcome = disk::sync(&self.audio).and_then(|()| {
+            let audio = disk::sync(&self.audio);
+            let outcome = self.unless_refused(audio).and_then(|()| {
                 let sha = self.write_end(ended)?;
-                disk::sync(&self.chain).map(|()| sha)
+                let chain = disk::sync(&self.chain);
+                self.unless_refused(chain).map(|()| sha)
             });
             self.finish(outcome).map_err(|error| io(self, error))?;
         }
@@ -89,6 +91,10 @@ impl Pen {
             }));
         }
         let chains = sync();
+        if audio.is_err() || chains.is_err() {
+            let unsynced = ends.iter_mut().filter(|end| end.pen.finished.is_none());
+            unsynced.for_each(|end| end.pen.doubt());
+        }
         let mut days: HashMap<PathBuf, Result<(), Arc<io::Error>>> = HashMap::new();
         for ((end, outcome), line) in ends.iter_mut().zip(&mut outcomes).zip(lines) {
             let pen = &mut *end.pen;
@@ -116,6 +122,15 @@ impl Pen {
             }
         };
         ends.into_iter().zip(outcomes).map(finished).collect()
+    }
+
+    /// Notes it if the medium has refused something: what the kernel held of that may be gone by the next time, though that
+    /// succeeds.
+    fn unless_refused(&mut self, synced: io::Result<()>) -> io::Result<()> {
+        if synced.is_err() {
+            self.doubt();
+        }
+        synced
     }
 
     /// All that comes before the last line.
