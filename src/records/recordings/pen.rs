@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::chain::{
     Audio, Cipher, Content, Front, Head, Mark, Sha, Unwritten, What, account_name, block_text, fold, form,
@@ -41,6 +42,10 @@ const UNKNOWN: u32 = u32::MAX;
 /// Recordings from which on they are synced together.
 const TOGETHER_FROM: usize = 16;
 
+/// How much is written at once until it is put on the medium: less than what [`go_on`] takes for what a loss of power may
+/// take. So long, and so many blocks.
+const UNSYNCED_MAX: Duration = Duration::from_secs(12);
+const UNSYNCED_BLOCKS_MAX: u64 = 12;
 /// Blocks after which a mark is written once more that says since when the medium has refused them.
 const UNSYNCED_SAID_EACH: u64 = 8;
 
@@ -169,6 +174,8 @@ struct Synced {
     blocks: Option<u64>,
     /// The block from which on a mark says that they may not be, and how many there were when it last did.
     doubted: Option<(u64, u64)>,
+    /// How many blocks and samples there were when it had all, or a mark last said that it may not.
+    known: (u64, u64),
 }
 
 /// What a block brings.
@@ -306,11 +313,11 @@ impl Pen {
     /// As there.
     pub fn write_packets(&mut self, packets: &Packets<'_>) -> Result<(), Error> {
         self.reach(packets.from, packets.millis, packets.marks)?;
-        let (before, marks) = (self.at, self.marks.clone());
+        let (before, synced, marks) = (self.at, self.synced, self.marks.clone());
         let outcome = self.append_packets(packets);
         if outcome.is_err() {
             // What was written of it would stand there twice when it is tried again.
-            (self.at, self.marks, self.torn) = (before, marks, Torn::Perhaps);
+            (self.at, self.synced, self.marks, self.torn) = (before, synced, marks, Torn::Perhaps);
             let _ = self.mend();
         }
         outcome
@@ -359,7 +366,10 @@ impl Pen {
 
     /// Adds a block, with the marks that wait and perhaps one before them.
     fn append(&mut self, samples: u64, bytes: Bytes<'_>, first: Option<Mark>) -> Result<(), Error> {
-        let outcome = self.mend().and_then(|()| self.try_append(samples, bytes, first));
+        let outcome = self.mend().and_then(|()| {
+            self.come_along(samples);
+            self.try_append(samples, bytes, first)
+        });
         match outcome {
             Ok(()) => {
                 self.trouble = None;
@@ -438,6 +448,18 @@ impl Pen {
         Ok(())
     }
 
+    /// Has the medium come along before so many more samples are written, if it is far behind.
+    fn come_along(&mut self, samples: u64) {
+        let (blocks, until) = self.synced.known;
+        let behind = (self.at.samples + samples).saturating_sub(until);
+        let is_long = behind > UNSYNCED_MAX.as_secs() * u64::from(self.head.rate);
+        if is_long && (self.at.blocks + 1).saturating_sub(blocks) > UNSYNCED_BLOCKS_MAX {
+            // Where it refuses, the block that comes now says so once more.
+            self.synced.doubted = None;
+            let _ = self.sync();
+        }
+    }
+
     /// Takes away what a write has left that failed.
     fn mend(&mut self) -> io::Result<()> {
         if self.torn == Torn::Perhaps {
@@ -493,6 +515,7 @@ impl Pen {
         match outcome {
             Ok(()) => {
                 self.synced.blocks = Some(self.at.blocks);
+                self.synced.known = (self.at.blocks, self.at.samples);
             }
             Err(_) => self.doubt(),
         }
@@ -507,6 +530,7 @@ impl Pen {
         });
         if !is_said {
             self.synced.doubted = Some((from_block, self.at.blocks));
+            self.synced.known = (self.at.blocks, self.at.samples);
             self.add_marks(&[Mark {
                 at: self.at.samples,
                 what: What::NotSynced { from_block },

@@ -289,6 +289,8 @@ fn pen_at(found: &Found, chain: &Chain, blocks: usize, seal: Option<Seal>, files
     };
     let mut pen = Pen::at(found.place.clone(), chain.head.clone(), seal, files, at);
     pen.torn = Torn::Perhaps;
+    // It was there a moment before its process died.
+    pen.synced.known = (at.blocks, at.samples);
     pen
 }
 
