@@ -3,12 +3,14 @@
 //! ```text
 //! media threads ── rings ──┐
 //! SIP threads ── orders ───┴─ ear ── pieces of a second ── scribe ── files
+//!                                                             └── desk ── audit log
 //! ```
 //!
 //! * The `ear` takes orders and packets every 100 ms and lays packets where they belong.
 //! * The `scribe` writes what comes of that, syncs it once a second, and tries again what the disk refused. What waits for
 //!   it has a limit in bytes ([`RECORDING_WAITING_BYTES_MAX`](crate::base::limits::RECORDING_WAITING_BYTES_MAX)); what comes
 //!   beyond is left out, marked in the recording, and reported.
+//! * The `desk` has the audit log asked and told on another thread, so that its disk holds up no recording.
 //! * The `keeper` ends recordings that a killed server left and nobody goes on with, and deletes old ones.
 //!
 //! The [`archive`](super::archive) is told which recordings there are.
@@ -16,6 +18,7 @@
 //! Whoever gives an order never waits. A recording that isn't over when the recorder stops stays as it is on disk, for the
 //! process that comes next.
 
+mod desk;
 mod ear;
 mod jobs;
 mod keeper;
@@ -50,6 +53,7 @@ use crate::records::archive::Archive;
 use crate::records::audit::Audit;
 use crate::records::recordings::retention::{Days, Retention};
 use crate::rtp::tap::Consumer;
+use desk::Errand;
 use ear::Ear;
 use orders::Orders;
 use scribe::Scribe;
@@ -216,11 +220,15 @@ impl Recorder {
         let (news, tidings) = crossbeam_channel::unbounded();
         let (keeps, kept) = crossbeam_channel::bounded(1);
         let ear = Ear::new(shared.clone(), rings, inbox, jobs, tidings);
-        let scribe = Scribe::new(shared.clone(), news);
+        let (errands, asked) = crossbeam_channel::unbounded::<Errand>();
+        // Where nobody takes them any more, the health says so.
+        let messenger = Box::new(move |errand| drop(errands.send(errand)));
+        let scribe = Scribe::new(shared.clone(), news, messenger);
         let keeper = shared.clone();
         let threads = vec![
             spawn("rec-ear", move || ear.run())?,
             spawn("rec-pen", move || scribe.run(&work))?,
+            spawn("rec-log", move || asked.iter().for_each(|errand| errand()))?,
         ];
         let keeper = spawn("rec-keeper", move || keeper::run(&keeper, &kept))?;
         Ok(Self {

@@ -4,6 +4,7 @@ use super::Settings;
 use super::notes::{Notes, kept};
 use crate::base::id::Id;
 use crate::records::audit::{Act, Line};
+use crate::records::recordings::chain::Sha;
 use crate::records::recordings::pen::Pen;
 use crate::records::recordings::{Error, Place};
 
@@ -25,12 +26,26 @@ pub(super) enum Left {
 /// As [`Pen::end_left`]; or the audit log can't be read.
 pub(super) fn end(
     settings: &Settings,
-    notes: &mut Notes,
+    notes: &Notes,
     place: &Place,
     call: Option<Id>,
 ) -> Result<Left, Error> {
+    let known = settings.audit.end_of(place.recording)?;
+    end_known(settings, notes, place, call, known)
+}
+
+/// The same where it is known with which digits the audit log says that it ended.
+///
+/// # Errors
+/// As [`Pen::end_left`].
+pub(super) fn end_known(
+    settings: &Settings,
+    notes: &Notes,
+    place: &Place,
+    call: Option<Id>,
+    known: Option<Sha>,
+) -> Result<Left, Error> {
     let id = place.recording;
-    let known = settings.audit.end_of(id)?;
     // One that was whole once mustn't be ended as one that was torn.
     let finished = Pen::end_left(place, settings.sealing.keys(), known)?;
     if known.is_some() {

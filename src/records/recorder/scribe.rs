@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::Shared;
+use super::desk::{Desk, Messenger};
 use super::jobs::{Abandoned, Ending, Job, News, Piece, Start};
-use super::notes::{Notes, kept};
+use super::notes::kept;
 use super::warnings::Warnings;
 use crate::base::id::Id;
 use crate::base::time::Now;
 use crate::call::recording::{Fault, Report, TooShort};
 use crate::records::archive;
-use crate::records::audit::Act;
 use crate::records::folder;
 use crate::records::recordings::chain::Audio;
 use crate::records::recordings::pen::{self, Finished, GoneOn, Packets, Pen};
@@ -39,10 +39,8 @@ pub(super) struct Scribe {
     /// What a process before began, is to end or to go, and couldn't yet.
     left: Vec<Leaving>,
     warnings: Warnings,
-    /// Ends that the audit log is to have.
-    notes: Notes,
-    /// It has refused, and it isn't known that it takes any again.
-    is_refused: bool,
+    /// Where the audit log is asked and told.
+    pub(super) desk: Desk,
 }
 
 /// A recording that has files, or is to have them.
@@ -91,8 +89,9 @@ enum Far {
 }
 
 impl Scribe {
-    pub(super) fn new(shared: Arc<Shared>, news: Sender<News>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, news: Sender<News>, messenger: Messenger) -> Self {
         Self {
+            desk: Desk::new(shared.clone(), messenger),
             shared,
             news,
             sheets: HashMap::new(),
@@ -100,8 +99,6 @@ impl Scribe {
             owed: 0,
             left: Vec::new(),
             warnings: Warnings::default(),
-            notes: Notes::default(),
-            is_refused: false,
         }
     }
 
@@ -121,14 +118,14 @@ impl Scribe {
                 self.settle();
             }
             if is_idle {
-                self.rest();
+                self.desk.rest();
             }
             if !goes_on || turned.elapsed() >= TURN {
                 self.turn();
                 turned = Instant::now();
             }
             if !goes_on {
-                return;
+                return self.desk.close();
             }
         }
     }
@@ -201,8 +198,8 @@ impl Scribe {
         self.settle();
         self.clear_left();
         self.look_for_names();
-        self.note();
-        self.shared.settings.audit.try_again();
+        self.desk.note();
+        self.desk.look(self.shared.now().at);
         let pens = self
             .sheets
             .values_mut()
@@ -248,7 +245,7 @@ impl Scribe {
         let Some(sheet) = self.sheets.get_mut(&id) else {
             return Ok(());
         };
-        let far = sheet.work(&self.shared, &self.news)?;
+        let far = sheet.work(&self.shared, &self.news, &mut self.desk)?;
         sheet.is_stuck = false;
         // One that is due isn't on the medium yet.
         if !matches!(far, Far::Due) {
@@ -267,35 +264,14 @@ impl Scribe {
     fn finished(&mut self, id: Id, finished: &Finished) -> Option<Sheet> {
         let sheet = self.take_sheet(id)?;
         self.shared.settings.archive.tell(archive::News::Finished(id));
-        if self.notes.has_room(1) {
+        if self.desk.notes.has_room(1) {
             let call = Some(sheet.begin.call);
-            self.notes.add(kept(id, call, finished.sha256, "whole"));
+            self.desk.notes.add(kept(id, call, finished.sha256, "whole"));
         } else {
             // The keeper finds that it isn't noted.
             self.shared.status.open().remove(&id);
         }
         Some(sheet)
-    }
-
-    fn note(&mut self) {
-        let shared = &self.shared;
-        let now = shared.now().wall;
-        // While it refuses, its health says so.
-        let noted = self.notes.write(&shared.settings.audit, now, |line| {
-            // Behind the end of one that was left comes that it is kept.
-            let is_all = line.act != Act::Ended || line.end.is_none();
-            if let Some(recording) = line.recording.as_ref().filter(|_| is_all) {
-                shared.status.open().remove(recording);
-            }
-        });
-        self.is_refused = noted.is_err();
-    }
-
-    /// No job waits: what became whole is noted.
-    pub(super) fn rest(&mut self) {
-        if !self.is_refused {
-            self.note();
-        }
     }
 
     /// The disk refuses: it is tried again, unless that can't help.
@@ -394,7 +370,7 @@ impl Sheet {
     }
 
     /// Does all that is to be done, as far as the disk goes along.
-    fn work(&mut self, shared: &Shared, news: &Sender<News>) -> Result<Far, Error> {
+    fn work(&mut self, shared: &Shared, news: &Sender<News>, desk: &mut Desk) -> Result<Far, Error> {
         let config = &shared.settings.config;
         let mut is_new = matches!(self.stage, Stage::Begins);
         let opened = match &self.stage {
@@ -405,7 +381,7 @@ impl Sheet {
                 let now = self.heard_from;
                 let keys = shared.settings.sealing.keys();
                 let id = self.begin.recording;
-                if let Some(end) = shared.settings.audit.end_of(id)? {
+                if let Some(end) = desk.end_if_known(id) {
                     // It was whole once: nothing is added to it, and nothing taken away.
                     let place = Place::of(&config.dir, id, self.begin.began);
                     let ended = match Pen::end_left(&place, keys, Some(end)) {

@@ -59,6 +59,9 @@ struct Stage {
     scribe_sleeps: bool,
     /// The shards have no room for reports.
     is_deaf: Arc<AtomicBool>,
+    /// The audit log's disk doesn't answer, and so much is to be done there.
+    log_hangs: Arc<AtomicBool>,
+    errands: Arc<Mutex<Vec<Errand>>>,
     /// Who speaks, and what is heard of it in each packet.
     speaking: Vec<(Tap, Option<Coding>, [u8; PACKET])>,
 }
@@ -71,17 +74,16 @@ impl Stage {
 
     /// The same beside another one that hasn't gone yet, and has the audit log.
     fn beside(dir: &Path, ms: u64) -> Self {
-        Self::noting_in(dir, ms, Sealing::default(), "audit-beside")
+        Self::noting_in(dir, ms, Sealing::default(), audit(&dir.join("audit-beside")))
     }
 
     fn with(dir: &Path, ms: u64, sealing: Sealing) -> Self {
-        Self::noting_in(dir, ms, sealing, "audit")
+        Self::noting_in(dir, ms, sealing, audit(&dir.join("audit")))
     }
 
-    fn noting_in(dir: &Path, ms: u64, sealing: Sealing, log: &str) -> Self {
+    fn noting_in(dir: &Path, ms: u64, sealing: Sealing, audit: Arc<Audit>) -> Self {
         let clock = Arc::new(AtomicU64::new(ms));
         let told = Arc::new(Mutex::new(Vec::new()));
-        let audit = audit(&dir.join(log));
         let is_deaf = Arc::new(AtomicBool::new(false));
         let shared = Arc::new(Shared {
             settings: Settings {
@@ -111,9 +113,21 @@ impl Stage {
         let (sender, jobs) = crossbeam_channel::unbounded();
         let (news, tidings) = crossbeam_channel::unbounded();
         let (producer, consumer) = ring(1 << 20);
+        let log_hangs = Arc::new(AtomicBool::new(false));
+        let errands = Arc::<Mutex<Vec<Errand>>>::default();
+        let messenger = {
+            let (log_hangs, errands) = (log_hangs.clone(), errands.clone());
+            move |errand: Errand| match log_hangs.load(Ordering::Relaxed) {
+                true => errands.lock().unwrap().push(errand),
+                false => errand(),
+            }
+        };
+        let mut scribe = Scribe::new(shared.clone(), news, Box::new(messenger));
+        // What is answered is answered before anybody waits.
+        scribe.desk.patience = Duration::ZERO;
         Self {
             ear: Ear::new(shared.clone(), vec![consumer], inbox, sender, tidings),
-            scribe: Scribe::new(shared.clone(), news),
+            scribe,
             shared,
             jobs,
             orders,
@@ -123,6 +137,8 @@ impl Stage {
             rounds: 0,
             scribe_sleeps: false,
             is_deaf,
+            log_hangs,
+            errands,
             speaking: Vec::new(),
         }
     }
@@ -167,7 +183,7 @@ impl Stage {
             self.scribe.take(job);
         }
         self.scribe.settle();
-        self.scribe.rest();
+        self.scribe.desk.rest();
     }
 
     /// So much time goes by.

@@ -130,10 +130,12 @@ impl Scribe {
         let settings = &self.shared.settings;
         let place = Place::of(&settings.config.dir, id, abandoned.began);
         // Where nothing is of it nothing ends. The keeper ends what the audit log has no room for now.
-        if !place.has_files() || !self.notes.has_room(left::NOTES_EACH) {
+        if !place.has_files() || !self.desk.notes.has_room(left::NOTES_EACH) {
             return Ok(Cleared::Done);
         }
-        let (news, cleared) = match left::end(settings, &mut self.notes, &place, Some(abandoned.call))? {
+        let (notes, call) = (self.desk.notes.clone(), Some(abandoned.call));
+        let known = self.desk.end_of(id)?;
+        let (news, cleared) = match left::end_known(settings, &notes, &place, call, known)? {
             Left::Whole => (archive::News::Finished(id), Cleared::ToNote),
             Left::Noted => (archive::News::Finished(id), Cleared::Done),
             Left::Nothing => (archive::News::Gone(id), Cleared::ToNote),

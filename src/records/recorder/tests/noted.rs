@@ -6,7 +6,7 @@ use crate::records::recordings::chain::Sha;
 /// A recording of so many seconds, which is over.
 fn record(stage: &mut Stage, number: u128, time: u64) {
     record_unnoted(stage, number, time);
-    stage.scribe.rest();
+    stage.scribe.desk.rest();
 }
 
 /// The same, and nothing is noted of it yet.
@@ -73,7 +73,7 @@ fn the_end_of_a_recording_is_noted_when_it_is_whole() {
     let mut stage = Stage::at(dir.path(), 0);
     record_unnoted(&mut stage, 1, 2);
     assert_eq!(stage.shared.status.counts().open, 1);
-    stage.scribe.rest();
+    stage.scribe.desk.rest();
     assert_eq!(end_of(&stage, 1), Some(sha_of(&stage.place(1))));
     assert_eq!(stage.shared.status.counts().open, 0);
     are(&acts(dir.path(), 1), &[("kept", "whole")]);
@@ -85,7 +85,7 @@ fn an_end_that_the_audit_log_refuses_is_held_and_noted_when_there_is_room() {
     let mut stage = Stage::at(dir.path(), 0);
     record_unnoted(&mut stage, 1, 2);
     fault::set_room(Some(0));
-    stage.scribe.rest();
+    stage.scribe.desk.rest();
     let audit = &stage.shared.settings.audit;
     assert!(audit.health().is_some_and(|said| said.contains("the audit log")));
     assert_eq!((end_of(&stage, 1), stage.shared.status.counts().open), (None, 1));
@@ -94,6 +94,59 @@ fn an_end_that_the_audit_log_refuses_is_held_and_noted_when_there_is_room() {
     assert_eq!(stage.shared.settings.audit.health(), None);
     assert_eq!(end_of(&stage, 1), Some(sha_of(&stage.place(1))));
     assert_eq!(stage.shared.status.counts().open, 0);
+}
+
+#[test]
+fn while_the_disk_of_the_audit_log_stands_still_recordings_are_written_as_before() {
+    let dir = folder();
+    let mut before = Stage::at(dir.path(), 0);
+    let begin = before.begin(3, Sound::Narrow);
+    before.order(Order::Begin(begin.clone()));
+    before.order(Order::Begin(before.begin(4, Sound::Narrow)));
+    before.run(seconds(3));
+    drop(before);
+    let mut stage = Stage::at(dir.path(), 6_000);
+    stage.log_hangs.store(true, Ordering::Relaxed);
+    record_unnoted(&mut stage, 1, 2);
+    stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
+    stage.speaks(2);
+    stage.order(Order::GoOn(begin));
+    stage.order(Order::EndLeft(id(4), noon()));
+    stage.run(seconds(9));
+    assert_eq!(stage.shared.status.trouble(), None);
+    stage.run(seconds(3));
+    let said = stage.shared.status.trouble().expect("it is said");
+    assert!(
+        said.contains("the disk of the audit log hasn't answered"),
+        "{said}"
+    );
+    for number in [2, 3] {
+        stage.order(Order::End(id(number), stage.now().at));
+    }
+    stage.run(ROUND);
+    assert_eq!(
+        [1, 2, 3, 4].map(|number| is_whole(&stage.place(number))),
+        [Some(0), Some(0), Some(1), None]
+    );
+    assert_eq!(stage.told(), []);
+    assert_eq!(stage.shared.status.counts().open, 4, "nothing is noted yet");
+    // However long it lasts, little waits to be done.
+    assert!(stage.errands.lock().unwrap().len() <= 3);
+    stage.log_hangs.store(false, Ordering::Relaxed);
+    let errands = std::mem::take(&mut *stage.errands.lock().unwrap());
+    errands.into_iter().for_each(|errand| errand());
+    stage.run(seconds(2));
+    assert_eq!(
+        (stage.shared.status.trouble(), stage.shared.status.counts().open),
+        (None, 0)
+    );
+    for number in [1, 2, 3, 4] {
+        assert_eq!(
+            end_of(&stage, number),
+            Some(sha_of(&stage.place(number))),
+            "{number}"
+        );
+    }
 }
 
 #[test]

@@ -167,3 +167,26 @@ fn what_a_call_that_is_over_by_then_said_beyond_the_room_is_marked() {
     let left_out = |mark: &Mark| matches!(mark.what, What::NotWritten { samples: 80_000, .. });
     assert!(marks.iter().any(left_out), "{marks:?}");
 }
+
+#[test]
+fn an_audit_log_that_cannot_be_read_keeps_no_call_from_being_recorded_on() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    let begin = stage.begin(1, Sound::Narrow);
+    stage.order(Order::Begin(begin.clone()));
+    stage.speaks(1);
+    stage.run(seconds(4));
+    drop(stage);
+    // No folder.
+    let log = dir.path().join("log");
+    std::fs::write(&log, "").expect("room");
+    let audit = Arc::new(Audit::unopened(&log, "one"));
+    let mut stage = Stage::noting_in(dir.path(), 6_000, Sealing::default(), audit);
+    stage.order(Order::GoOn(begin));
+    stage.run(ROUND);
+    stage.speaks(1);
+    let (frames, _) = over(&mut stage);
+    assert_eq!(is_whole(&stage.place(1)), Some(1));
+    assert!(both(&frames[48_000..]) > 15_000, "{}", both(&frames[48_000..]));
+    assert_eq!(stage.told(), []);
+}
