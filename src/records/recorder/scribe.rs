@@ -263,15 +263,21 @@ impl Scribe {
     /// It is whole, and open until the audit log has its end.
     fn finished(&mut self, id: Id, finished: &Finished) -> Option<Sheet> {
         let sheet = self.take_sheet(id)?;
+        self.whole(id, sheet.begin.call, finished);
+        Some(sheet)
+    }
+
+    fn whole(&self, id: Id, call: Id, finished: &Finished) {
         self.shared.settings.archive.tell(archive::News::Finished(id));
         if self.desk.notes.has_room(1) {
-            let call = Some(sheet.begin.call);
-            self.desk.notes.add(kept(id, call, finished.sha256, "whole"));
+            self.shared.status.open().insert(id);
+            self.desk
+                .notes
+                .add(kept(id, Some(call), finished.sha256, "whole"));
         } else {
             // The keeper finds that it isn't noted.
             self.shared.status.open().remove(&id);
         }
-        Some(sheet)
     }
 
     /// The disk refuses: it is tried again, unless that can't help.

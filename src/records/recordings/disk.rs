@@ -34,6 +34,14 @@ pub(super) fn sync_system(dir: &File) -> io::Result<()> {
     Ok(rustix::fs::syncfs(dir)?)
 }
 
+/// Removes a file.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match path.parent().is_some_and(fault::is_unreadable) {
+        false => fs::remove_file(path),
+        true => Err(io::Error::from_raw_os_error(libc::EIO)),
+    }
+}
+
 /// What a folder holds.
 pub(super) fn list(dir: &Path) -> io::Result<ReadDir> {
     match fault::is_unreadable(dir) {
@@ -79,7 +87,7 @@ pub(in crate::records) mod fault {
         ROOM.set(bytes);
     }
 
-    /// From now on this folder can't be read.
+    /// From now on this folder can't be read, and nothing in it removed.
     pub fn set_unreadable(dir: Option<PathBuf>) {
         UNREADABLE.replace(dir);
     }

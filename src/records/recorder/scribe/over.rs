@@ -61,12 +61,17 @@ impl Scribe {
             None | Some(Stage::GoesOn) => true,
             Some(Stage::Begins) => false,
             Some(Stage::Open(pen)) => {
-                let now = self.shared.now();
-                match pen.drop_short(short.shortest, now.wall) {
-                    Ok(became) => self.dropped(id, became),
-                    Err(error) => tracing::warn!("a recording that is too short can't be removed: {error}"),
+                let (call, now) = (pen.head().call, self.shared.now());
+                let became = pen.drop_short(short.shortest, now.wall);
+                if let Ok(Dropped::Whole(finished)) = &became {
+                    self.whole(id, call, finished);
                 }
-                false
+                match &became {
+                    Ok(became) => self.dropped(id, became),
+                    // It is tried again.
+                    Err(error) => self.trouble(error),
+                }
+                became.is_err()
             }
         };
         if is_left {
@@ -121,7 +126,7 @@ impl Scribe {
         let settings = &self.shared.settings;
         let place = Place::of(&settings.config.dir, short.recording, short.began);
         let became = Pen::drop_left(&place, settings.sealing.keys(), short.shortest)?;
-        self.dropped(short.recording, became);
+        self.dropped(short.recording, &became);
         Ok(Cleared::Done)
     }
 
@@ -144,13 +149,16 @@ impl Scribe {
         Ok(cleared)
     }
 
-    fn dropped(&self, id: Id, became: Dropped) {
+    fn dropped(&self, id: Id, became: &Dropped) {
+        let archive = &self.shared.settings.archive;
         match became {
-            Dropped::Gone => self.shared.settings.archive.tell(archive::News::Gone(id)),
-            Dropped::Stays => tracing::warn!(
-                "the recording {id} stays, though its call's record says that it was too short: it is longer"
-            ),
+            Dropped::Gone => return archive.tell(archive::News::Gone(id)),
+            Dropped::Whole(_) => archive.tell(archive::News::Finished(id)),
+            Dropped::Stays => {}
         }
+        tracing::warn!(
+            "the recording {id} stays, though its call's record says that it was too short: it is longer"
+        );
     }
 
     /// What is written has a name, unless somebody has removed it, or the disk is another one.

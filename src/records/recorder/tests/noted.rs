@@ -243,6 +243,21 @@ fn one_of_a_server_before_that_is_too_short_is_not_kept() {
     assert_eq!(index.get(id(2)).map(|entry| entry.state), Some(State::Whole));
 }
 
+#[test]
+fn one_that_is_longer_than_its_call_says_is_whole_and_noted_as_others_are() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(3));
+    stage.order(stage.short(1));
+    stage.run(ROUND);
+    assert_eq!(is_whole(&stage.place(1)), Some(0));
+    assert_eq!(end_of(&stage, 1), Some(sha_of(&stage.place(1))));
+    assert_eq!(stage.shared.status.counts().open, 0);
+    are(&acts(dir.path(), 1), &[("kept", "whole")]);
+}
+
 /// A minute after another one was killed that had begun these and heard a second of each.
 fn left_behind(dir: &Path, numbers: &[u128]) -> Stage {
     let mut stage = Stage::at(dir, 0);

@@ -229,6 +229,24 @@ fn one_of_a_process_before_that_was_too_short_is_dropped() {
 }
 
 #[test]
+fn one_that_is_too_short_and_cannot_be_removed_is_removed_later() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(Duration::from_millis(980));
+    fault::set_unreadable(Some(stage.place(1).day));
+    stage.order(stage.short(1));
+    stage.run(seconds(2));
+    assert_eq!(files(&stage, 1).len(), 2);
+    assert_eq!(stage.shared.status.counts().open, 1, "the keeper doesn't end it");
+    fault::set_unreadable(None);
+    stage.run(seconds(1));
+    assert_eq!(files(&stage, 1), [] as [PathBuf; 0]);
+    assert_eq!(stage.shared.status.counts().open, 0);
+}
+
+#[test]
 fn what_is_longer_than_its_call_says_is_never_dropped() {
     let dir = folder();
     let mut before = Stage::at(dir.path(), 0);

@@ -29,11 +29,13 @@ pub struct End<'p> {
 }
 
 /// What became of a recording that is too short to be of use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Dropped {
     /// There is nothing of it.
     Gone,
-    /// It is longer than that, or somebody has ended it.
+    /// It is longer than that, or somebody had ended it.
+    Whole(Finished),
+    /// It is longer than that, and nobody has ended it yet.
     Stays,
 }
 
@@ -257,8 +259,7 @@ impl Pen {
     /// The disk refuses.
     pub fn drop_short(mut self, shortest: Duration, now: Wall) -> Result<Dropped, Error> {
         if self.is_longer(shortest) {
-            self.end(self.at.samples, now)?;
-            return Ok(Dropped::Stays);
+            return self.end(self.at.samples, now).map(Dropped::Whole);
         }
         self.discard().map(|()| Dropped::Gone)
     }
@@ -268,9 +269,14 @@ impl Pen {
     /// # Errors
     /// As [`Pen::go_on`].
     pub fn drop_left(place: &Place, keys: &Keys, shortest: Duration) -> Result<Dropped, Error> {
-        match open(place, keys, None)? {
+        let opened = match open(place, keys, None) {
+            // An earlier try came so far.
+            Err(Error::Absent(_)) => clear(place, Clear::All)?,
+            opened => opened?,
+        };
+        match opened {
             Opened::Nothing => Ok(Dropped::Gone),
-            Opened::Ended(_) => Ok(Dropped::Stays),
+            Opened::Ended(finished) => Ok(Dropped::Whole(finished)),
             Opened::Left(left) if left.pen.is_longer(shortest) => Ok(Dropped::Stays),
             Opened::Left(left) => left.pen.discard().map(|()| Dropped::Gone),
         }

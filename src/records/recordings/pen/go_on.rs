@@ -209,7 +209,7 @@ pub(super) enum Clear {
 
 /// Removes what is left of a recording whose chain isn't there.
 pub(super) fn clear(place: &Place, what: Clear) -> Result<Opened, Error> {
-    let remove = |path: &Path| match fs::remove_file(path) {
+    let remove = |path: &Path| match disk::remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::of(path, error)),
         Ok(()) | Err(_) => Ok(()),
     };
