@@ -73,6 +73,7 @@ impl Keeper {
             match left {
                 Left::Whole | Left::Noted => index.finished(id),
                 Left::Nothing => index.remove(id),
+                Left::Damaged => index.broken(id),
             }
         }
     }

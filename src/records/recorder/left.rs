@@ -18,6 +18,8 @@ pub(super) enum Left {
     /// That, and the audit log has had its end before.
     Noted,
     Nothing,
+    /// Audio of which no chain tells.
+    Damaged,
 }
 
 /// Ends the recording of this call, adds to `notes` what the audit log hasn't of that, and says what is left of it.
@@ -52,18 +54,23 @@ pub(super) fn end_known(
         return Ok(Left::Noted);
     }
     tracing::info!("the recording {id} of a server before has no call any more: it ends where it was left");
-    let outcome = match &finished {
-        Some(_) => "whole",
-        None => "nothing was in it",
+    let left = match &finished {
+        Some(_) => Left::Whole,
+        None if place.has_damaged() => Left::Damaged,
+        None => Left::Nothing,
+    };
+    let outcome = match left {
+        Left::Whole | Left::Noted => "whole",
+        Left::Nothing => "nothing was in it",
+        Left::Damaged => "without a chain: its audio stays",
     };
     notes.add(Line {
         call,
         end: finished.as_ref().map(|finished| finished.sha256),
         ..Line::of_server(Act::Ended, id, outcome)
     });
-    let Some(finished) = finished else {
-        return Ok(Left::Nothing);
-    };
-    notes.add(kept(id, call, finished.sha256, "whole"));
-    Ok(Left::Whole)
+    if let Some(finished) = finished {
+        notes.add(kept(id, call, finished.sha256, "whole"));
+    }
+    Ok(left)
 }

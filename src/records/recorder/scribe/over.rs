@@ -141,11 +141,13 @@ impl Scribe {
         let (notes, call) = (self.desk.notes.clone(), Some(abandoned.call));
         let known = self.desk.end_of(id)?;
         let (news, cleared) = match left::end_known(settings, &notes, &place, call, known)? {
-            Left::Whole => (archive::News::Finished(id), Cleared::ToNote),
-            Left::Noted => (archive::News::Finished(id), Cleared::Done),
-            Left::Nothing => (archive::News::Gone(id), Cleared::ToNote),
+            Left::Whole => (Some(archive::News::Finished(id)), Cleared::ToNote),
+            Left::Noted => (Some(archive::News::Finished(id)), Cleared::Done),
+            Left::Nothing => (Some(archive::News::Gone(id)), Cleared::ToNote),
+            // What is to be seen of it the next look finds.
+            Left::Damaged => (None, Cleared::ToNote),
         };
-        settings.archive.tell(news);
+        news.into_iter().for_each(|news| settings.archive.tell(news));
         Ok(cleared)
     }
 

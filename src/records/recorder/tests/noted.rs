@@ -258,6 +258,22 @@ fn one_that_is_longer_than_its_call_says_is_whole_and_noted_as_others_are() {
     are(&acts(dir.path(), 1), &[("kept", "whole")]);
 }
 
+#[test]
+fn audio_that_is_kept_though_no_chain_tells_of_it_is_not_noted_as_nothing() {
+    let dir = folder();
+    let mut stage = left_behind(dir.path(), &[1]);
+    let name = |end: &str| stage.place(1).day.join(format!("{}.{end}", id(1)));
+    std::fs::write(name("chain.part"), "{\"form\":1,").expect("room");
+    let damaged = name("wav.damaged");
+    stage.order(Order::EndLeft(id(1), noon()));
+    stage.run(ROUND);
+    assert!(damaged.exists());
+    are(
+        &acts(dir.path(), 1),
+        &[("ended", "without a chain: its audio stays")],
+    );
+}
+
 /// A minute after another one was killed that had begun these and heard a second of each.
 fn left_behind(dir: &Path, numbers: &[u128]) -> Stage {
     let mut stage = Stage::at(dir, 0);
