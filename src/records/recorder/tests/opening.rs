@@ -169,6 +169,27 @@ fn what_a_call_that_is_over_by_then_said_beyond_the_room_is_marked() {
 }
 
 #[test]
+fn a_call_that_is_over_by_then_ends_with_a_server_that_stops_and_what_it_said_is_marked() {
+    let dir = folder();
+    let stage = found_late(dir.path(), |stage| {
+        stage.run(seconds(2));
+        stage.order(Order::End(id(1), stage.now().at));
+        stage.run(ROUND);
+    });
+    let (now, place) = (stage.now(), stage.place(1));
+    let Stage {
+        ear,
+        mut scribe,
+        jobs,
+        ..
+    } = stage;
+    ear.leave(now);
+    let gone = jobs.try_iter().map(|job| scribe.take(job)).last();
+    scribe.settle();
+    assert_eq!((gone, is_whole(&place)), (Some(false), Some(2)));
+}
+
+#[test]
 fn an_audit_log_that_cannot_be_read_keeps_no_call_from_being_recorded_on() {
     let dir = folder();
     let mut stage = Stage::at(dir.path(), 0);
