@@ -615,6 +615,8 @@ pub const AUDIT_TEXT_CHARS_MAX: usize = 200;
 pub const AUDIT_NOTES_MAX: usize = 10_000;
 /// Of those, how many are noted together.
 pub const AUDIT_NOTES_AT_ONCE: usize = 1_000;
+/// How long the recorder waits for what it asks the audit log; then it does without.
+pub const AUDIT_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Bytes between one media thread and the recorder, at the least: more than half a second of 500 recorded calls.
 pub const RECORDING_RING_BYTES: usize = 8 << 20;

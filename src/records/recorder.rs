@@ -3,12 +3,14 @@
 //! ```text
 //! media threads ── rings ──┐
 //! SIP threads ── orders ───┴─ ear ── blocks of 250 ms ── scribe ── files
+//!                                                           └── desk ── audit log
 //! ```
 //!
 //! * The `ear` takes orders and packets every 100 ms and lays packets where they belong.
 //! * The `scribe` writes what comes of that, syncs it once a second, and tries again what the disk refused. What waits for
 //!   it has a limit in bytes ([`RECORDING_WAITING_BYTES_MAX`](crate::base::limits::RECORDING_WAITING_BYTES_MAX)); what comes
 //!   beyond is left out, marked in the recording, and reported.
+//! * The `desk` has the audit log asked and told on another thread, so that its disk holds up no recording.
 //! * The `keeper` ends recordings that a killed server left and nobody goes on with, and deletes old ones. It does so too where
 //!   calls aren't recorded any more: what there is has its term.
 //!
@@ -18,6 +20,7 @@
 //! process that comes next.
 
 mod asides;
+mod desk;
 mod ear;
 mod jobs;
 mod keeper;
@@ -55,6 +58,7 @@ use crate::records::archive::Archive;
 use crate::records::audit::Audit;
 use crate::records::recordings::retention::{Days, Retention};
 use crate::rtp::tap::Consumer;
+use desk::Errand;
 use ear::Ear;
 use orders::Orders;
 use scribe::Scribe;
@@ -231,10 +235,14 @@ impl Recorder {
         let (jobs, work) = crossbeam_channel::unbounded();
         let (news, tidings) = crossbeam_channel::unbounded();
         let ear = Ear::new(shared.clone(), rings, inbox, jobs, tidings);
-        let scribe = Scribe::new(shared.clone(), news);
+        let (errands, asked) = crossbeam_channel::unbounded::<Errand>();
+        // Where nobody takes them any more, the health says so.
+        let messenger = Box::new(move |errand| drop(errands.send(errand)));
+        let scribe = Scribe::new(shared.clone(), news, messenger);
         let threads = vec![
             spawn("rec-ear", move || ear.run())?,
             spawn("rec-pen", move || scribe.run(&work))?,
+            spawn("rec-log", move || asked.iter().for_each(|errand| errand()))?,
         ];
         // Calls of the process before go on, and their recordings with them.
         Self::with_keeper(shared, orders, threads, RECORDING_ABANDONED_AFTER)
@@ -321,6 +329,7 @@ impl Recorder {
             .status
             .trouble()
             .or_else(|| self.shared.status.doubt())
+            .or_else(|| self.shared.status.unkept())
             .or_else(|| self.shared.settings.sealing.faults().next().map(NoKey::to_string))
     }
 

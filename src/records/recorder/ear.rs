@@ -241,43 +241,55 @@ impl Ear {
             Sound::Narrow | Sound::Wide => Stage::Audio(Box::new(Stereo::new(rate, begin.at))),
             Sound::Unread => Stage::dump(begin.at, 0),
         };
-        if let Some(start) = self.start(shard, now, begin) {
-            // Said at once: the call may be over before the disk takes anything of it.
-            let with = sealed(start.begin.key.as_ref().map_or(Cipher::None, Key::cipher));
-            let recording = begin.recording;
-            self.shared.report(shard, Report::Sealed { recording, with });
-            let kin = Kin::First(Box::new(Beside::none(&start.begin)));
-            self.add(recording, Open::new(shard, stage, kin), Job::Begin(start));
-        }
-    }
-
-    fn go_on(&mut self, shard: usize, now: Now, begin: &Begin) {
-        if let Some(start) = self.start(shard, now, begin) {
-            let (beside, sought) = Beside::sought(&start);
-            let stage = || Stage::Opening(Opening::default());
-            let first = Open::new(shard, stage(), Kin::First(Box::new(beside)));
-            if self.add(begin.recording, first, Job::GoOn(start)) {
-                self.seek_aside(
-                    begin.recording,
-                    Open::new(shard, stage(), Kin::Aside(begin.recording)),
-                    sought,
-                );
+        match self.start(shard, now, begin) {
+            Ok(start) => {
+                // Said at once: the call may be over before the disk takes anything of it.
+                let with = sealed(start.begin.key.as_ref().map_or(Cipher::None, Key::cipher));
+                let recording = begin.recording;
+                self.shared.report(shard, Report::Sealed { recording, with });
+                let kin = Kin::First(Box::new(Beside::none(&start.begin)));
+                self.add(recording, Open::new(shard, stage, kin), Job::Begin(start));
+            }
+            Err(why) => {
+                let recording = begin.recording;
+                self.shared.report(shard, Report::Lost { recording, why });
             }
         }
     }
 
-    /// How it starts; nothing if it can't be sealed as it should be: then nothing of it is written.
-    fn start(&self, shard: usize, heard_from: Now, begin: &Begin) -> Option<Box<Start>> {
+    fn go_on(&mut self, shard: usize, now: Now, begin: &Begin) {
+        match self.start(shard, now, begin) {
+            Ok(start) => {
+                let (beside, sought) = Beside::sought(&start);
+                let stage = || Stage::Opening(Opening::default());
+                let first = Open::new(shard, stage(), Kin::First(Box::new(beside)));
+                if self.add(begin.recording, first, Job::GoOn(start)) {
+                    self.seek_aside(
+                        begin.recording,
+                        Open::new(shard, stage(), Kin::Aside(begin.recording)),
+                        sought,
+                    );
+                }
+            }
+            // What the process before wrote is there.
+            Err(why) => {
+                let recording = begin.recording;
+                self.shared.report(shard, Report::Gap { recording, why });
+            }
+        }
+    }
+
+    /// How it starts.
+    ///
+    /// # Errors
+    /// It can't be sealed as it should be: then nothing of it is written.
+    fn start(&self, shard: usize, heard_from: Now, begin: &Begin) -> Result<Box<Start>, Fault> {
         let (audio, rate_hz) = match begin.sounds {
             Sound::Narrow | Sound::Wide => (Audio::Wav, rate_of(begin.sounds).hz()),
             Sound::Unread => (Audio::Rtpdump, DUMP_RATE_HZ),
         };
         let settings = &self.shared.settings;
-        let Ok(key) = settings.sealing.of(&begin.account) else {
-            let (recording, why) = (begin.recording, Fault::NoKey);
-            self.shared.report(shard, Report::Lost { recording, why });
-            return None;
-        };
+        let key = settings.sealing.of(&begin.account).map_err(|_| Fault::NoKey)?;
         let begin = pen::Begin {
             recording: begin.recording,
             call: begin.call_id,
@@ -290,7 +302,7 @@ impl Ear {
             key: key.cloned(),
             at_least_days: begin.at_least_days,
         };
-        Some(Box::new(Start {
+        Ok(Box::new(Start {
             shard,
             heard_from,
             begin,
@@ -343,11 +355,19 @@ impl Ear {
         let Some(open) = self.open.get_mut(&id) else {
             return;
         };
-        for (now, late) in std::mem::take(&mut open.late) {
+        let mut orders = std::mem::take(&mut open.late).into_iter();
+        while let Some((now, late)) = orders.next() {
             match late {
                 Late::Pause => self.obey(id, Turn::Pause(now.at)),
                 Late::Resume => self.obey(id, Turn::Resume(now.at)),
                 Late::Fax(fax) => self.fax(id, now.at, fax),
+                // Where what was heard belongs isn't known yet.
+                Late::End if self.ends_later(id, now) => {
+                    if let Some(open) = self.open.get_mut(&id) {
+                        open.late = std::iter::once((now, late)).chain(orders).collect();
+                    }
+                    return;
+                }
                 Late::End => {
                     for id in self.family(id) {
                         self.end(id, now);
@@ -374,16 +394,16 @@ impl Ear {
     }
 
     fn end(&mut self, id: Id, now: Now) {
+        if let Some(open) = self.open.get_mut(&id)
+            && open.stage.ends_later()
+        {
+            return open.late.push((now, Late::End));
+        }
         let Some(mut open) = self.open.remove(&id) else {
             return;
         };
         self.out.give_rest(id, &mut open, now.at);
-        let ending = Ending {
-            until: open.until,
-            ended: now.wall,
-            left_out: open.left_out,
-        };
-        if !self.out.job(Job::End(id, ending)) {
+        if !self.out.job(Job::End(id, open.ending(now))) {
             self.out.report_gap(id, &mut open, Fault::Recorder);
         }
     }
@@ -409,10 +429,49 @@ impl Ear {
         true
     }
 
+    /// Whether a recording that is over then can't end yet, because it isn't known where its packets belong, or those beside it.
+    fn ends_later(&mut self, id: Id, now: Now) -> bool {
+        let Some(open) = self.open.get_mut(&id) else {
+            return false;
+        };
+        if open.stage.ends_later() {
+            return true;
+        }
+        let aside = open.aside().and_then(|aside| self.open.get(&aside));
+        let is_sought = aside.is_some_and(|aside| matches!(aside.stage, Stage::Opening(_)));
+        if is_sought && let Some(open) = self.open.get_mut(&id) {
+            // Nothing more is laid of it itself.
+            self.out.give_rest(id, open, now.at);
+        }
+        is_sought
+    }
+
+    /// When its call was over, if that is so and it has still to end.
+    fn over(&self, id: Id) -> Option<Now> {
+        let open = self.open.get(&id)?;
+        let first = self.open.get(&open.first(id));
+        let mut late = [Some(open), first]
+            .into_iter()
+            .flatten()
+            .flat_map(|open| &open.late);
+        late.find_map(|(now, late)| matches!(late, Late::End).then_some(*now))
+    }
+
     /// What was heard so far is given out; what isn't over stays open for the process that comes next.
     pub(super) fn leave(mut self, now: Now) {
-        for (id, mut open) in self.open.drain() {
+        let ids: Vec<(Id, Option<Now>)> = self.open.keys().map(|id| (*id, self.over(*id))).collect();
+        for (id, over) in ids {
+            let Some(mut open) = self.open.remove(&id) else {
+                continue;
+            };
+            if over.is_some() && matches!(open.stage, Stage::Opening(_)) {
+                // Its files weren't found in time: what was heard of it goes with this process.
+                open.miss(now.at);
+            }
             self.out.give_rest(id, &mut open, now.at);
+            if let Some(over) = over {
+                self.out.job(Job::End(id, open.ending(over)));
+            }
         }
         self.out.job(Job::Leave);
     }
@@ -434,6 +493,17 @@ impl Stage {
             Self::Audio(stereo) => stereo.hear(heard),
             Self::Dump(dump, _) => dump.hear(heard),
             Self::Opening(opening) => opening.hear(heard),
+        }
+    }
+
+    /// Whether it can end only once the scribe has found its files; nothing more is heard of it then.
+    fn ends_later(&mut self) -> bool {
+        match self {
+            Self::Audio(_) | Self::Dump(..) => false,
+            Self::Opening(opening) => {
+                opening.end();
+                true
+            }
         }
     }
 
@@ -474,6 +544,15 @@ impl Open {
                 span.end_ms = Some(span.ms(at));
             }
             Stage::Opening(_) => {}
+        }
+    }
+
+    /// How it ends then, once its pieces are given.
+    const fn ending(&self, now: Now) -> Ending {
+        Ending {
+            until: self.until,
+            ended: now.wall,
+            left_out: self.left_out,
         }
     }
 

@@ -73,6 +73,16 @@ pub(super) enum News {
     Absent(Id),
 }
 
+impl News {
+    /// Of which recording it is.
+    pub(super) const fn recording(&self) -> Id {
+        match self {
+            Self::Goes { recording, .. } => *recording,
+            Self::Over(id) | Self::Absent(id) => *id,
+        }
+    }
+}
+
 /// A block of a recording, or the marks of one.
 pub(super) struct Piece {
     pub(super) from: u64,

@@ -51,6 +51,8 @@ pub(super) fn run(shared: &Shared, stops: &Receiver<()>, first: Duration) {
 pub(super) struct Keeper {
     /// What the audit log hasn't taken.
     notes: Notes,
+    /// What can't be deleted, or looked at, in a sentence.
+    unkept: Option<String>,
     /// When it last saw that the audit log has the ends of all that are whole.
     seen: Option<Wall>,
     trust: Trust,
@@ -96,7 +98,11 @@ impl Keeper {
         let work = |index: &mut Index, scanned: &Scanned| self.work(shared, (now, old_by), index, scanned);
         if let Err(error) = shared.settings.archive.look_through(work) {
             tracing::warn!("recordings can't be looked through: {error}");
+            self.unkept = Some(format!(
+                "recordings can't be looked through, and what is old isn't deleted: {error}"
+            ));
         }
+        shared.status.set_unkept(self.unkept.take());
     }
 
     fn work(
@@ -129,6 +135,7 @@ impl Keeper {
             match left {
                 Left::Whole | Left::Noted => index.finished(id),
                 Left::Nothing => index.remove(id),
+                Left::Damaged => index.broken(id),
             }
         }
     }
@@ -136,7 +143,7 @@ impl Keeper {
     /// Ends one, and says what is left of it.
     fn end(&mut self, shared: &Shared, index: &mut Index, entry: &Entry) -> Option<Left> {
         let call = entry.known.as_ref().map(|known| known.call);
-        left::end(&shared.settings, &mut self.notes, &entry.place(), call)
+        left::end(&shared.settings, &self.notes, &entry.place(), call)
             .inspect_err(|error| {
                 if is_broken(error) {
                     index.broken(entry.recording);
@@ -197,6 +204,12 @@ impl Keeper {
             }
             for (_, error) in failed.iter().take(NAMED_MAX).filter(|_| !is_said) {
                 tracing::warn!("an old recording can't be deleted: {error}");
+            }
+            if let Some((_, error)) = failed.first() {
+                self.unkept = Some(format!(
+                    "recordings that are older than they are to be kept can't be deleted ({}): {error}",
+                    failed.len()
+                ));
             }
             is_said = true;
             if deleted.len() < RECORDINGS_DELETED_AT_ONCE || !self.is_noted(shared, now) {

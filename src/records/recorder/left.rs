@@ -4,6 +4,7 @@ use super::Settings;
 use super::notes::{Notes, kept};
 use crate::base::id::Id;
 use crate::records::audit::{Act, Line};
+use crate::records::recordings::chain::Sha;
 use crate::records::recordings::pen::Pen;
 use crate::records::recordings::{Error, Place};
 
@@ -17,6 +18,8 @@ pub(super) enum Left {
     /// That, and the audit log has had its end before.
     Noted,
     Nothing,
+    /// Audio of which no chain tells.
+    Damaged,
 }
 
 /// Ends the recording of this call, adds to `notes` what the audit log hasn't of that, and says what is left of it.
@@ -25,30 +28,49 @@ pub(super) enum Left {
 /// As [`Pen::end_left`]; or the audit log can't be read.
 pub(super) fn end(
     settings: &Settings,
-    notes: &mut Notes,
+    notes: &Notes,
     place: &Place,
     call: Option<Id>,
 ) -> Result<Left, Error> {
+    let known = settings.audit.end_of(place.recording)?;
+    end_known(settings, notes, place, call, known)
+}
+
+/// The same where it is known with which digits the audit log says that it ended.
+///
+/// # Errors
+/// As [`Pen::end_left`].
+pub(super) fn end_known(
+    settings: &Settings,
+    notes: &Notes,
+    place: &Place,
+    call: Option<Id>,
+    known: Option<Sha>,
+) -> Result<Left, Error> {
     let id = place.recording;
-    let known = settings.audit.end_of(id)?;
     // One that was whole once mustn't be ended as one that was torn.
     let finished = Pen::end_left(place, settings.sealing.keys(), known)?;
     if known.is_some() {
         return Ok(Left::Noted);
     }
     tracing::info!("the recording {id} of a server before has no call any more: it ends where it was left");
-    let outcome = match &finished {
-        Some(_) => "whole",
-        None => "nothing was in it",
+    let left = match &finished {
+        Some(_) => Left::Whole,
+        None if place.has_damaged() => Left::Damaged,
+        None => Left::Nothing,
+    };
+    let outcome = match left {
+        Left::Whole | Left::Noted => "whole",
+        Left::Nothing => "nothing was in it",
+        Left::Damaged => "without a chain: its audio stays",
     };
     notes.add(Line {
         call,
         end: finished.as_ref().map(|finished| finished.sha256),
         ..Line::of_server(Act::Ended, id, outcome)
     });
-    let Some(finished) = finished else {
-        return Ok(Left::Nothing);
-    };
-    notes.add(kept(id, call, finished.sha256, "whole"));
-    Ok(Left::Whole)
+    if let Some(finished) = finished {
+        notes.add(kept(id, call, finished.sha256, "whole"));
+    }
+    Ok(left)
 }

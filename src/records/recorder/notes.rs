@@ -1,6 +1,7 @@
 //! What the recorder has to note in the audit log, until that takes it.
 
 use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::id::Id;
 use crate::base::limits::{AUDIT_NOTES_AT_ONCE, AUDIT_NOTES_MAX};
@@ -8,39 +9,54 @@ use crate::base::time::Wall;
 use crate::records::audit::{Act, Audit, Error, Line};
 use crate::records::recordings::chain::Sha;
 
-/// Lines that aren't noted yet.
+/// Lines that aren't noted yet. Whoever adds one never waits for the disk.
 #[derive(Default)]
 pub(super) struct Notes {
-    lines: VecDeque<Line<'static>>,
+    lines: Mutex<VecDeque<Line<'static>>>,
 }
 
 impl Notes {
     /// Whether there is room for so many more.
     pub(super) fn has_room(&self, lines: usize) -> bool {
-        self.lines.len() + lines <= AUDIT_NOTES_MAX
+        self.lines().len() + lines <= AUDIT_NOTES_MAX
     }
 
-    pub(super) fn add(&mut self, line: Line<'static>) {
-        self.lines.push_back(line);
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines().is_empty()
     }
 
-    /// Notes what waits; of which recordings it has noted what there was.
+    pub(super) fn add(&self, line: Line<'static>) {
+        self.lines().push_back(line);
+    }
+
+    fn lines(&self) -> MutexGuard<'_, VecDeque<Line<'static>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what waits, one thread at a time; of which recordings it has noted what there was.
     ///
     /// # Errors
     /// The log refuses: the rest waits.
     pub(super) fn write(
-        &mut self,
+        &self,
         audit: &Audit,
         now: Wall,
         mut noted: impl FnMut(&Line<'_>),
     ) -> Result<(), Error> {
-        while !self.lines.is_empty() {
-            let count = self.lines.len().min(AUDIT_NOTES_AT_ONCE);
-            let lines = self.lines.make_contiguous();
-            audit.note_all(now, lines.get(..count).unwrap_or_default())?;
-            self.lines.drain(..count).for_each(|line| noted(&line));
+        loop {
+            let first = self
+                .lines()
+                .iter()
+                .take(AUDIT_NOTES_AT_ONCE)
+                .copied()
+                .collect::<Vec<_>>();
+            if first.is_empty() {
+                return Ok(());
+            }
+            audit.note_all(now, &first)?;
+            self.lines().drain(..first.len());
+            first.iter().for_each(&mut noted);
         }
-        Ok(())
     }
 }
 

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::Shared;
+use super::desk::{Desk, Messenger};
 use super::jobs::{Abandoned, Ending, Job, News, Piece, Start};
-use super::notes::{Notes, kept};
+use super::notes::kept;
 use super::room::Room;
 use super::sealing::sealed;
 use super::warnings::Warnings;
@@ -19,7 +20,6 @@ use crate::base::id::Id;
 use crate::base::time::Now;
 use crate::call::recording::{Fault, Report, TooShort};
 use crate::records::archive;
-use crate::records::audit::Act;
 use crate::records::folder;
 use crate::records::recordings::aside::is_there;
 use crate::records::recordings::chain::Audio;
@@ -46,10 +46,8 @@ pub(super) struct Scribe {
     left: Vec<Leaving>,
     warnings: Warnings,
     room: Room,
-    /// Ends that the audit log is to have.
-    notes: Notes,
-    /// It has refused, and it isn't known that it takes any again.
-    is_refused: bool,
+    /// Where the audit log is asked and told.
+    pub(super) desk: Desk,
 }
 
 /// A recording that has files, or is to have them.
@@ -68,6 +66,8 @@ struct Sheet {
     is_stuck: bool,
     /// That it waits was reported.
     is_told: bool,
+    /// Nobody can tell whether its files have their names.
+    is_unseen: bool,
     /// All of it is written, and it is to end together with others.
     is_due: bool,
 }
@@ -100,8 +100,9 @@ enum Far {
 }
 
 impl Scribe {
-    pub(super) fn new(shared: Arc<Shared>, news: Sender<News>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, news: Sender<News>, messenger: Messenger) -> Self {
         Self {
+            desk: Desk::new(shared.clone(), messenger),
             shared,
             news,
             sheets: HashMap::new(),
@@ -110,8 +111,6 @@ impl Scribe {
             left: Vec::new(),
             warnings: Warnings::default(),
             room: Room::default(),
-            notes: Notes::default(),
-            is_refused: false,
         }
     }
 
@@ -132,14 +131,14 @@ impl Scribe {
                 self.settle();
             }
             if is_idle {
-                self.rest();
+                self.desk.rest();
             }
             if !goes_on || turned.elapsed() >= TURN {
                 self.turn();
                 turned = Instant::now();
             }
             if !goes_on {
-                return;
+                return self.desk.close();
             }
             if is_idle {
                 std::thread::sleep(RESTS);
@@ -195,6 +194,7 @@ impl Scribe {
             ending: None,
             is_stuck: false,
             is_told: false,
+            is_unseen: false,
             is_due: false,
         };
         self.sheets.insert(id, sheet);
@@ -216,8 +216,8 @@ impl Scribe {
         self.settle();
         self.clear_left();
         self.look_for_names();
-        self.note();
-        self.shared.settings.audit.try_again();
+        self.desk.note();
+        self.desk.look(self.shared.now().at);
         let pens = self
             .sheets
             .values_mut()
@@ -226,7 +226,7 @@ impl Scribe {
                 Stage::Begins | Stage::GoesOn | Stage::IsSought => None,
             });
         match Pen::sync_all(&self.shared.settings.config.dir, pens) {
-            Ok(()) if self.room.is_short() || self.sheets.values().any(|sheet| sheet.is_stuck) => {}
+            Ok(()) if self.room.is_short() || self.sheets.values().any(Sheet::waits) => {}
             Ok(()) if self.shared.status.is_refused() => self.look_at_folder(),
             Ok(()) => {}
             Err(error) => self.trouble(&error),
@@ -272,11 +272,11 @@ impl Scribe {
         let Some(sheet) = self.sheets.get_mut(&id) else {
             return Ok(());
         };
-        let far = sheet.work(&self.shared, &self.news, &self.room)?;
+        let far = sheet.work(&self.shared, &self.news, &self.room, &mut self.desk)?;
         sheet.is_stuck = false;
         // One that is due isn't on the medium yet.
-        if !matches!(far, Far::Due) && std::mem::take(&mut sheet.is_told) {
-            self.shared.report(sheet.shard, Report::Written { recording: id });
+        if !matches!(far, Far::Due) {
+            sheet.tell_written(id, &self.shared);
         }
         match far {
             Far::Open => {}
@@ -295,35 +295,20 @@ impl Scribe {
     /// It is whole, and open until the audit log has its end.
     fn finished(&mut self, id: Id, finished: &Finished) -> Option<Sheet> {
         let sheet = self.take_sheet(id)?;
-        self.shared.settings.archive.tell(archive::News::Finished(id));
-        if self.notes.has_room(1) {
-            let call = Some(sheet.begin.call);
-            self.notes.add(kept(id, call, finished.sha256, "whole"));
-        } else {
-            // The keeper finds that it isn't noted.
-            self.shared.status.open().remove(&id);
-        }
+        self.whole(id, sheet.begin.call, finished);
         Some(sheet)
     }
 
-    fn note(&mut self) {
-        let shared = &self.shared;
-        let now = shared.now().wall;
-        // While it refuses, its health says so.
-        let noted = self.notes.write(&shared.settings.audit, now, |line| {
-            // Behind the end of one that was left comes that it is kept.
-            let is_all = line.act != Act::Ended || line.end.is_none();
-            if let Some(recording) = line.recording.as_ref().filter(|_| is_all) {
-                shared.status.open().remove(recording);
-            }
-        });
-        self.is_refused = noted.is_err();
-    }
-
-    /// No job waits: what became whole is noted.
-    pub(super) fn rest(&mut self) {
-        if !self.is_refused {
-            self.note();
+    fn whole(&self, id: Id, call: Id, finished: &Finished) {
+        self.shared.settings.archive.tell(archive::News::Finished(id));
+        if self.desk.notes.has_room(1) {
+            self.shared.status.open().insert(id);
+            self.desk
+                .notes
+                .add(kept(id, Some(call), finished.sha256, "whole"));
+        } else {
+            // The keeper finds that it isn't noted.
+            self.shared.status.open().remove(&id);
         }
     }
 
@@ -346,23 +331,20 @@ impl Scribe {
         };
         if helps {
             sheet.is_stuck = true;
-            if !std::mem::replace(&mut sheet.is_told, true) {
-                let (recording, why) = (id, fault_of(error));
-                self.shared.report(sheet.shard, Report::Waits { recording, why });
-            }
-            return;
+            return sheet.tell_waits(id, fault_of(error), &self.shared);
         }
         let (recording, why, shard) = (id, fault_of(error), sheet.shard);
         let report = match &sheet.stage {
             Stage::Begins => Report::Lost { recording, why },
-            // Somebody has removed its files.
-            Stage::Open(_) if matches!(error, Error::Absent(_)) => Report::Lost { recording, why },
+            Stage::Open(pen) if pen.is_removed() => Report::Lost { recording, why },
+            // What lies somewhere else may come back.
             Stage::GoesOn | Stage::IsSought | Stage::Open(_) => Report::Gap { recording, why },
         };
-        let ended = match (&report, &mut sheet.stage) {
+        let ended = match (error, &mut sheet.stage) {
+            // It has no names that could be changed.
+            (Error::Absent(_), _) | (_, Stage::Begins | Stage::GoesOn | Stage::IsSought) => None,
             // What it has stays whole.
-            (Report::Gap { .. }, Stage::Open(pen)) => Some(pen.end(pen.samples(), self.shared.now().wall)),
-            (_, Stage::Begins | Stage::GoesOn | Stage::IsSought | Stage::Open(_)) => None,
+            (_, Stage::Open(pen)) => Some(pen.end(pen.samples(), self.shared.now().wall)),
         };
         match ended {
             Some(Ok(finished)) => drop(self.finished(id, &finished)),
@@ -411,8 +393,32 @@ impl Sheet {
         Place::of(dir, self.begin.recording, self.begin.began)
     }
 
+    /// Whether something of it waits, or may be nowhere.
+    const fn waits(&self) -> bool {
+        self.is_stuck || self.is_unseen
+    }
+
+    fn tell_waits(&mut self, recording: Id, why: Fault, shared: &Shared) {
+        if !std::mem::replace(&mut self.is_told, true) {
+            shared.report(self.shard, Report::Waits { recording, why });
+        }
+    }
+
+    /// Takes that back, once nothing of it waits.
+    fn tell_written(&mut self, recording: Id, shared: &Shared) {
+        if !self.waits() && std::mem::take(&mut self.is_told) {
+            shared.report(self.shard, Report::Written { recording });
+        }
+    }
+
     /// Does all that is to be done, as far as the disk goes along.
-    fn work(&mut self, shared: &Shared, news: &Sender<News>, room: &Room) -> Result<Far, Error> {
+    fn work(
+        &mut self,
+        shared: &Shared,
+        news: &Sender<News>,
+        room: &Room,
+        desk: &mut Desk,
+    ) -> Result<Far, Error> {
         let config = &shared.settings.config;
         let mut is_new = matches!(self.stage, Stage::Begins);
         let opened = match &self.stage {
@@ -429,7 +435,7 @@ impl Sheet {
                 let now = self.heard_from;
                 let keys = shared.settings.sealing.keys();
                 let id = self.begin.recording;
-                if let Some(end) = shared.settings.audit.end_of(id)? {
+                if let Some(end) = desk.end_if_known(id) {
                     // It was whole once: nothing is added to it, and nothing taken away.
                     let place = self.place(&config.dir);
                     let ended = match Pen::end_left(&place, keys, Some(end)) {

@@ -51,6 +51,12 @@ pub enum NoKey {
         "{0} has two keys in use, and isn't recorded: name the earlier one {0}.until-DATE.aes-256-gcm or {0}.until-DATE.sm4-gcm"
     )]
     Two(Box<str>),
+    /// It had a key, and has none in use.
+    #[error(
+        "{0} has an earlier key and none in use, and isn't recorded for fear that it should be sealed: make {0}.aes-256-gcm or \
+         {0}.sm4-gcm, or give the earlier one such a name again"
+    )]
+    OnlyEarlier(Box<str>),
     /// The server's own isn't there.
     #[error("recordings.key = {0}: recordings.keys has no file {0}.aes-256-gcm or {0}.sm4-gcm: make one")]
     Absent(Box<str>),
@@ -87,21 +93,27 @@ impl Sealing {
 
     fn read_folder(&mut self, folder: &Path) -> Result<(), NoKey> {
         let unread = |error: io::Error| NoKey::Folder(folder.to_owned(), error.to_string());
+        let mut earlier = Vec::new();
         for (count, file) in fs::read_dir(folder).map_err(unread)?.enumerate() {
             let path = file.map_err(unread)?.path();
             if count == FILES_MAX {
                 return Err(NoKey::TooMany(folder.to_owned()));
             }
-            self.read_file(&path);
+            earlier.extend(self.read_file(&path));
+        }
+        for name in earlier {
+            let in_use = self.in_use.entry(account_name(&name));
+            in_use.or_insert_with(|| Err(NoKey::OnlyEarlier(name)));
         }
         Ok(())
     }
 
-    fn read_file(&mut self, path: &Path) {
+    /// Reads it; of an earlier key it says the name.
+    fn read_file(&mut self, path: &Path) -> Option<Box<str>> {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         // An editor's, or the folder's own.
         if file.starts_with('.') {
-            return;
+            return None;
         }
         let named = ENDS.iter().find_map(|(end, cipher)| {
             let name = file.strip_suffix(end)?.strip_suffix('.')?;
@@ -111,7 +123,7 @@ impl Sealing {
             let account = file.split('.').next().unwrap_or_default();
             let stray = NoKey::Stray(path.to_owned(), account.into());
             self.in_use.insert(account_name(account), Err(stray));
-            return;
+            return None;
         };
         let (name, is_earlier) = match stem.split_once(UNTIL) {
             Some((name, _)) => (name, true),
@@ -135,6 +147,7 @@ impl Sealing {
                     .or_insert_with(|| key.map_err(bad));
             }
         }
+        is_earlier.then(|| name.into())
     }
 
     /// What seals an account's recordings; `None`: nothing.

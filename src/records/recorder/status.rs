@@ -41,10 +41,14 @@ pub(super) struct Status {
     trouble: Mutex<Option<(Fault, String)>>,
     /// Why nothing is deleted by its age.
     doubt: Mutex<Option<String>>,
+    /// Why what is old isn't deleted.
+    unkept: Mutex<Option<String>>,
     /// Jobs that the scribe has done.
     done: AtomicU64,
     /// For how many seconds the oldest job waits, if that is too long; otherwise 0.
     stalled: AtomicU64,
+    /// For how many seconds the audit log hasn't answered, if that is too long; otherwise 0.
+    log_stalled: AtomicU64,
     /// Recordings of which it was told that they wait because of that, and whose they are.
     slow: Mutex<HashMap<Id, usize>>,
     /// Recordings beside others.
@@ -117,15 +121,33 @@ impl Status {
     /// What is wrong with the disk, in a sentence.
     pub(super) fn trouble(&self) -> Option<String> {
         let refused = self.said().as_ref().map(|(_, sentence)| sentence.clone());
-        let stalled = self.stalled.load(Ordering::Relaxed);
-        refused.or_else(|| {
+        let [stalled, log] = [&self.stalled, &self.log_stalled].map(|of| of.load(Ordering::Relaxed));
+        let disk = || {
             (stalled > 0).then(|| {
                 format!(
                     "the disk of recordings hasn't answered for {stalled} s, and what was heard since waits in memory: \
                      check that disk"
                 )
             })
-        })
+        };
+        let audit = || {
+            (log > 0).then(|| {
+                format!(
+                    "the disk of the audit log hasn't answered for {log} s, recordings go on and their ends wait to be noted: \
+                     check that disk"
+                )
+            })
+        };
+        refused.or_else(disk).or_else(audit)
+    }
+
+    pub(super) fn set_unkept(&self, sentence: Option<String>) {
+        *self.unkept.lock().unwrap_or_else(PoisonError::into_inner) = sentence;
+    }
+
+    /// Why what is old isn't deleted, in a sentence.
+    pub(super) fn unkept(&self) -> Option<String> {
+        self.unkept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn set_doubt(&self, doubt: Option<String>) {
@@ -154,8 +176,12 @@ impl Status {
 
     /// The oldest job waits for so long, which is too long; `None`: it isn't.
     pub(super) fn set_stalled(&self, waits: Option<Duration>) {
-        let seconds = waits.map_or(0, |waits| waits.as_secs());
-        self.stalled.store(seconds, Ordering::Relaxed);
+        self.stalled.store(seconds_of(waits), Ordering::Relaxed);
+    }
+
+    /// The audit log is at one thing for so long, which is too long; `None`: it isn't.
+    pub(super) fn set_log_stalled(&self, waits: Option<Duration>) {
+        self.log_stalled.store(seconds_of(waits), Ordering::Relaxed);
     }
 
     pub(super) fn is_stalled(&self) -> bool {
@@ -171,4 +197,8 @@ impl Status {
     pub(super) fn fault(&self) -> Fault {
         self.said().as_ref().map_or(Fault::DiskSlow, |(fault, _)| *fault)
     }
+}
+
+fn seconds_of(time: Option<Duration>) -> u64 {
+    time.map_or(0, |time| time.as_secs())
 }

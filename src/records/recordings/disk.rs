@@ -55,6 +55,14 @@ pub(in crate::records) fn space(dir: &Path) -> io::Result<Space> {
     })
 }
 
+/// Removes a file.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match path.parent().is_some_and(fault::is_unreadable) {
+        false => fs::remove_file(path),
+        true => Err(io::Error::from_raw_os_error(libc::EIO)),
+    }
+}
+
 /// What a folder holds.
 pub(super) fn list(dir: &Path) -> io::Result<ReadDir> {
     match fault::is_unreadable(dir) {
@@ -120,7 +128,7 @@ pub(in crate::records) mod fault {
         Some(SPACE.get())
     }
 
-    /// From now on this folder can't be read.
+    /// From now on this folder can't be read, and nothing in it removed.
     pub fn set_unreadable(dir: Option<PathBuf>) {
         UNREADABLE.replace(dir);
     }

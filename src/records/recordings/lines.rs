@@ -82,8 +82,9 @@ impl Locked {
         let locked = Self(chain);
         // Until then somebody else may have given it another name, or removed it.
         match is_at(&locked, path) {
-            true => Ok(locked),
-            false => Err(Error::Busy(path.to_owned())),
+            Ok(true) => Ok(locked),
+            Ok(false) => Err(Error::Busy(path.to_owned())),
+            Err(error) => Err(Error::of(path, error)),
         }
     }
 }
@@ -103,11 +104,14 @@ impl Drop for Locked {
     }
 }
 
-/// Whether that file has this name.
-pub(super) fn is_at(file: &File, path: &Path) -> bool {
+/// Whether that file has this name; an error if nobody can tell.
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let number = |file: fs::Metadata| (file.dev(), file.ino());
-    let (file, named) = (file.metadata().map(number), fs::metadata(path).map(number));
-    matches!((file, named), (Ok(file), Ok(named)) if file == named)
+    let named = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        named => named?,
+    };
+    Ok(number(file.metadata()?) == number(named))
 }
 
 /// Whether somebody writes that recording, in this process or another one.

@@ -42,6 +42,10 @@ const UNKNOWN: u32 = u32::MAX;
 /// Recordings from which on they are synced together.
 const TOGETHER_FROM: usize = 16;
 
+/// How much is written at once until it is put on the medium: less than what [`go_on`] takes for what a loss of power may
+/// take. So long, and so many blocks.
+const UNSYNCED_MAX: Duration = Duration::from_secs(12);
+const UNSYNCED_BLOCKS_MAX: u64 = 12;
 /// How much of a recording follows a mark that says since when the medium has refused it, until that is said once more: less
 /// than what [`go_on`] looks at in any case.
 const UNSYNCED_SAID_EACH: Duration = Duration::from_secs(8);
@@ -174,6 +178,8 @@ struct Synced {
     blocks: Option<u64>,
     /// The block from which on a mark says that they may not be, and at which sample it last did.
     doubted: Option<(u64, u64)>,
+    /// How many blocks and samples there were when it had all, or a mark last said that it may not.
+    known: (u64, u64),
 }
 
 /// What a block brings.
@@ -311,11 +317,11 @@ impl Pen {
     /// As there.
     pub fn write_packets(&mut self, packets: &Packets<'_>) -> Result<(), Error> {
         self.reach(packets.from, packets.millis, packets.marks)?;
-        let (before, marks) = (self.at, self.marks.clone());
+        let (before, synced, marks) = (self.at, self.synced, self.marks.clone());
         let outcome = self.append_packets(packets);
         if outcome.is_err() {
             // What was written of it would stand there twice when it is tried again.
-            (self.at, self.marks, self.torn) = (before, marks, Torn::Perhaps);
+            (self.at, self.synced, self.marks, self.torn) = (before, synced, marks, Torn::Perhaps);
             let _ = self.mend();
         }
         outcome
@@ -364,7 +370,10 @@ impl Pen {
 
     /// Adds a block, with the marks that wait and perhaps one before them.
     fn append(&mut self, samples: u64, bytes: Bytes<'_>, first: Option<Mark>) -> Result<(), Error> {
-        let outcome = self.mend().and_then(|()| self.try_append(samples, bytes, first));
+        let outcome = self.mend().and_then(|()| {
+            self.come_along(samples);
+            self.try_append(samples, bytes, first)
+        });
         match outcome {
             Ok(()) => {
                 self.trouble = None;
@@ -443,6 +452,18 @@ impl Pen {
         Ok(())
     }
 
+    /// Has the medium come along before so many more samples are written, if it is far behind.
+    fn come_along(&mut self, samples: u64) {
+        let (blocks, until) = self.synced.known;
+        let behind = (self.at.samples + samples).saturating_sub(until);
+        let is_long = behind > UNSYNCED_MAX.as_secs() * u64::from(self.head.rate);
+        if is_long && (self.at.blocks + 1).saturating_sub(blocks) > UNSYNCED_BLOCKS_MAX {
+            // Where it refuses, the block that comes now says so once more.
+            self.synced.doubted = None;
+            let _ = self.sync();
+        }
+    }
+
     /// Takes away what a write has left that failed.
     fn mend(&mut self) -> io::Result<()> {
         if self.torn == Torn::Perhaps {
@@ -495,10 +516,17 @@ impl Pen {
 
     /// Notes what came of a sync.
     fn noted(&mut self, outcome: &io::Result<()>) {
-        if outcome.is_ok() {
-            self.synced.blocks = Some(self.at.blocks);
-            return;
+        match outcome {
+            Ok(()) => {
+                self.synced.blocks = Some(self.at.blocks);
+                self.synced.known = (self.at.blocks, self.at.samples);
+            }
+            Err(_) => self.doubt(),
         }
+    }
+
+    /// The medium may not have what was written since it last had all: the next line says so.
+    fn doubt(&mut self) {
         let from_block = self.synced.blocks.unwrap_or(0) + 1;
         // Again and again, so that the way back from the last block to the first of them is seen: see `go_on`.
         let is_said = self.synced.doubted.is_some_and(|(from, said)| {
@@ -507,6 +535,7 @@ impl Pen {
         });
         if !is_said {
             self.synced.doubted = Some((from_block, self.at.samples));
+            self.synced.known = (self.at.blocks, self.at.samples);
             self.add_marks(&[Mark {
                 at: self.at.samples,
                 what: What::NotSynced { from_block },

@@ -110,6 +110,16 @@ impl Place {
         audio.with_extension(DAMAGED)
     }
 
+    /// Whether there is audio of it that its chain tells nothing of.
+    pub fn has_damaged(&self) -> bool {
+        self.damaged().any(|path| path.exists())
+    }
+
+    fn damaged(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        let parts = self.audios().filter(|path| is_part(path));
+        parts.map(|path| Self::damaged_of(&path))
+    }
+
     /// What was cut off a recording before somebody went on with it.
     pub(super) fn cut(&self) -> PathBuf {
         self.file(CUT, Phase::Whole)
@@ -117,9 +127,7 @@ impl Place {
 
     /// Every name of what may lie beside its two files.
     pub(super) fn leavings(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        let parts = self.audios().filter(|path| is_part(path));
-        let damaged = parts.map(|path| Self::damaged_of(&path));
-        damaged.chain([self.cut()])
+        self.damaged().chain([self.cut()])
     }
 
     pub(super) fn erasing(&self) -> PathBuf {

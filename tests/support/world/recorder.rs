@@ -6,9 +6,7 @@ use umbra::base::id::Id;
 use umbra::call::cdr::Cdr;
 use umbra::call::media;
 use umbra::call::port::{Command, Input};
-use umbra::call::recording::{
-    Control, Controlled, Fate, Fault, Faxing, Order, Report, Sealed, Sound, Why,
-};
+use umbra::call::recording::{Control, Controlled, Fate, Fault, Faxing, Order, Report, Sealed, Sound, Why};
 use umbra::rtp::tap::Channel;
 
 use super::World;

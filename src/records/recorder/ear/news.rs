@@ -10,6 +10,9 @@ use crate::rtp::recording::{Rate, Stereo};
 
 impl Ear {
     pub(super) fn take_news(&mut self, news: &News, now: Now) {
+        let id = news.recording();
+        let first = self.open.get(&id).map_or(id, |open| open.first(id));
+        let over = self.over(id);
         match *news {
             News::Over(id) => self.forget(id, now),
             News::Absent(id) => self.aside_is_absent(id),
@@ -28,10 +31,11 @@ impl Ear {
                     return;
                 };
                 let opening = std::mem::take(opening);
-                // What there was no room for is left out as a whole.
+                // What there was no room for is left out as a whole, up to its end if it is over.
+                let until = over.map_or(now.at, |over| over.at.min(now.at));
                 let (at, from) = match opening.is_whole() {
                     true => (at, from),
-                    false => (now.at, from.saturating_add(samples(now.at - at, rate_hz))),
+                    false => (until, from.saturating_add(samples(until - at, rate_hz))),
                 };
                 open.until = from;
                 open.stage = match audio {
@@ -52,6 +56,12 @@ impl Ear {
                 }
                 open.mark_fax();
                 self.replay(recording, opening);
+            }
+        }
+        // Before anything else is heard.
+        for id in [first, id] {
+            if self.open.get(&id).is_some_and(|open| !open.late.is_empty()) {
+                self.obey_late(id);
             }
         }
     }

@@ -32,6 +32,8 @@ pub(super) struct Opening {
     turns: Vec<Turn>,
     /// There were more turns than are kept.
     is_overfull: bool,
+    /// Its call is over.
+    is_over: bool,
 }
 
 impl Default for Opening {
@@ -42,15 +44,21 @@ impl Default for Opening {
             heard,
             turns: Vec::new(),
             is_overfull: false,
+            is_over: false,
         }
     }
 }
 
 impl Opening {
     pub(super) fn hear(&mut self, heard: &Heard<'_>) {
-        if !matches!(self.turns.last(), Some(Turn::Pause(_))) {
+        if !self.is_over && !matches!(self.turns.last(), Some(Turn::Pause(_))) {
             self.into.hear(heard);
         }
+    }
+
+    /// Nothing more is heard of it.
+    pub(super) const fn end(&mut self) {
+        self.is_over = true;
     }
 
     pub(super) fn obey(&mut self, turn: Turn) {

@@ -1,6 +1,6 @@
 //! Recordings that are over: they end together, or are dropped, or were taken away.
 
-use super::{Leaving, Scribe, Stage};
+use super::{Leaving, Scribe, Stage, fault_of};
 use crate::base::id::Id;
 use crate::call::recording::{Report, TooShort};
 use crate::records::archive;
@@ -61,12 +61,17 @@ impl Scribe {
             None | Some(Stage::GoesOn | Stage::IsSought) => true,
             Some(Stage::Begins) => false,
             Some(Stage::Open(pen)) => {
-                let now = self.shared.now();
-                match pen.drop_short(short.shortest, now.wall) {
-                    Ok(became) => self.dropped(id, became),
-                    Err(error) => tracing::warn!("a recording that is too short can't be removed: {error}"),
+                let (call, now) = (pen.head().call, self.shared.now());
+                let became = pen.drop_short(short.shortest, now.wall);
+                if let Ok(Dropped::Whole(finished)) = &became {
+                    self.whole(id, call, finished);
                 }
-                false
+                match &became {
+                    Ok(became) => self.dropped(id, became),
+                    // It is tried again.
+                    Err(error) => self.trouble(error),
+                }
+                became.is_err()
             }
         };
         if is_left {
@@ -121,7 +126,7 @@ impl Scribe {
         let settings = &self.shared.settings;
         let place = Place::of(&settings.config.dir, short.recording, short.began);
         let became = Pen::drop_left(&place, settings.sealing.keys(), short.shortest)?;
-        self.dropped(short.recording, became);
+        self.dropped(short.recording, &became);
         Ok(Cleared::Done)
     }
 
@@ -130,39 +135,59 @@ impl Scribe {
         let settings = &self.shared.settings;
         let place = Place::of(&settings.config.dir, id, abandoned.began);
         // Where nothing is of it nothing ends. The keeper ends what the audit log has no room for now.
-        if !place.has_files() || !self.notes.has_room(left::NOTES_EACH) {
+        if !place.has_files() || !self.desk.notes.has_room(left::NOTES_EACH) {
             return Ok(Cleared::Done);
         }
-        let (news, cleared) = match left::end(settings, &mut self.notes, &place, Some(abandoned.call))? {
-            Left::Whole => (archive::News::Finished(id), Cleared::ToNote),
-            Left::Noted => (archive::News::Finished(id), Cleared::Done),
-            Left::Nothing => (archive::News::Gone(id), Cleared::ToNote),
+        let (notes, call) = (self.desk.notes.clone(), Some(abandoned.call));
+        let known = self.desk.end_of(id)?;
+        let (news, cleared) = match left::end_known(settings, &notes, &place, call, known)? {
+            Left::Whole => (Some(archive::News::Finished(id)), Cleared::ToNote),
+            Left::Noted => (Some(archive::News::Finished(id)), Cleared::Done),
+            Left::Nothing => (Some(archive::News::Gone(id)), Cleared::ToNote),
+            // What is to be seen of it the next look finds.
+            Left::Damaged => (None, Cleared::ToNote),
         };
-        settings.archive.tell(news);
+        news.into_iter().for_each(|news| settings.archive.tell(news));
         Ok(cleared)
     }
 
-    fn dropped(&self, id: Id, became: Dropped) {
+    fn dropped(&self, id: Id, became: &Dropped) {
+        let archive = &self.shared.settings.archive;
         match became {
-            Dropped::Gone => self.shared.settings.archive.tell(archive::News::Gone(id)),
-            Dropped::Stays => tracing::warn!(
-                "the recording {id} stays, though its call's record says that it was too short: it is longer"
-            ),
+            Dropped::Gone => return archive.tell(archive::News::Gone(id)),
+            Dropped::Whole(_) => archive.tell(archive::News::Finished(id)),
+            Dropped::Stays => {}
         }
+        tracing::warn!(
+            "the recording {id} stays, though its call's record says that it was too short: it is longer"
+        );
     }
 
     /// What is written has a name, unless somebody has removed it, or the disk is another one.
     pub(super) fn look_for_names(&mut self) {
-        let is_gone = |stage: &Stage| match stage {
-            Stage::Open(pen) => pen.gone(),
-            Stage::Begins | Stage::GoesOn | Stage::IsSought => None,
-        };
-        let sheets = self.sheets.iter();
-        let gone: Vec<(Id, Error)> = sheets
-            .filter_map(|(id, sheet)| is_gone(&sheet.stage).map(|error| (*id, error)))
-            .collect();
-        for (id, error) in gone {
-            self.refused(id, &error);
+        let mut missing = Vec::new();
+        for (id, sheet) in &mut self.sheets {
+            let Stage::Open(pen) = &sheet.stage else {
+                continue;
+            };
+            let seen = pen.look_for_names();
+            sheet.is_unseen = matches!(seen, Err(ref error) if !matches!(error, Error::Absent(_)));
+            match seen {
+                Ok(()) => sheet.tell_written(*id, &self.shared),
+                Err(error) => {
+                    // Its open files take what is written.
+                    if sheet.is_unseen {
+                        sheet.tell_waits(*id, fault_of(&error), &self.shared);
+                    }
+                    missing.push((*id, error, sheet.is_unseen));
+                }
+            }
+        }
+        for (id, error, is_unseen) in missing {
+            match is_unseen {
+                true => self.trouble(&error),
+                false => self.refused(id, &error),
+            }
         }
     }
 
@@ -175,7 +200,7 @@ impl Scribe {
         for (recording, shard) in slow {
             match self.sheets.get_mut(&recording) {
                 // It is told once that one is written.
-                Some(sheet) if sheet.is_stuck => sheet.is_told = true,
+                Some(sheet) if sheet.waits() => sheet.is_told = true,
                 Some(_) | None => self.shared.report(shard, Report::Written { recording }),
             }
         }

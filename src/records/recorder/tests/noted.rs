@@ -6,7 +6,7 @@ use crate::records::recordings::chain::Sha;
 /// A recording of so many seconds, which is over.
 fn record(stage: &mut Stage, number: u128, time: u64) {
     record_unnoted(stage, number, time);
-    stage.scribe.rest();
+    stage.scribe.desk.rest();
 }
 
 /// The same, and nothing is noted of it yet.
@@ -73,7 +73,7 @@ fn the_end_of_a_recording_is_noted_when_it_is_whole() {
     let mut stage = Stage::at(dir.path(), 0);
     record_unnoted(&mut stage, 1, 2);
     assert_eq!(stage.shared.status.counts().open, 1);
-    stage.scribe.rest();
+    stage.scribe.desk.rest();
     assert_eq!(end_of(&stage, 1), Some(sha_of(&stage.place(1))));
     assert_eq!(stage.shared.status.counts().open, 0);
     are(&acts(dir.path(), 1), &[("kept", "whole")]);
@@ -85,7 +85,7 @@ fn an_end_that_the_audit_log_refuses_is_held_and_noted_when_there_is_room() {
     let mut stage = Stage::at(dir.path(), 0);
     record_unnoted(&mut stage, 1, 2);
     fault::set_room(Some(0));
-    stage.scribe.rest();
+    stage.scribe.desk.rest();
     let audit = &stage.shared.settings.audit;
     assert!(audit.health().is_some_and(|said| said.contains("the audit log")));
     assert_eq!((end_of(&stage, 1), stage.shared.status.counts().open), (None, 1));
@@ -94,6 +94,59 @@ fn an_end_that_the_audit_log_refuses_is_held_and_noted_when_there_is_room() {
     assert_eq!(stage.shared.settings.audit.health(), None);
     assert_eq!(end_of(&stage, 1), Some(sha_of(&stage.place(1))));
     assert_eq!(stage.shared.status.counts().open, 0);
+}
+
+#[test]
+fn while_the_disk_of_the_audit_log_stands_still_recordings_are_written_as_before() {
+    let dir = folder();
+    let mut before = Stage::at(dir.path(), 0);
+    let begin = before.begin(3, Sound::Narrow);
+    before.order(Order::Begin(begin.clone()));
+    before.order(Order::Begin(before.begin(4, Sound::Narrow)));
+    before.run(seconds(3));
+    drop(before);
+    let mut stage = Stage::at(dir.path(), 6_000);
+    stage.log_hangs.store(true, Ordering::Relaxed);
+    record_unnoted(&mut stage, 1, 2);
+    stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
+    stage.speaks(2);
+    stage.order(Order::GoOn(begin));
+    stage.order(Order::EndLeft(id(4), noon()));
+    stage.run(seconds(9));
+    assert_eq!(stage.shared.status.trouble(), None);
+    stage.run(seconds(3));
+    let said = stage.shared.status.trouble().expect("it is said");
+    assert!(
+        said.contains("the disk of the audit log hasn't answered"),
+        "{said}"
+    );
+    for number in [2, 3] {
+        stage.order(Order::End(id(number), stage.now().at));
+    }
+    stage.run(ROUND);
+    assert_eq!(
+        [1, 2, 3, 4].map(|number| is_whole(&stage.place(number))),
+        [Some(0), Some(0), Some(1), None]
+    );
+    assert_eq!(stage.told(), []);
+    assert_eq!(stage.shared.status.counts().open, 4, "nothing is noted yet");
+    // However long it lasts, little waits to be done.
+    assert!(stage.errands.lock().unwrap().len() <= 3);
+    stage.log_hangs.store(false, Ordering::Relaxed);
+    let errands = std::mem::take(&mut *stage.errands.lock().unwrap());
+    errands.into_iter().for_each(|errand| errand());
+    stage.run(seconds(2));
+    assert_eq!(
+        (stage.shared.status.trouble(), stage.shared.status.counts().open),
+        (None, 0)
+    );
+    for number in [1, 2, 3, 4] {
+        assert_eq!(
+            end_of(&stage, number),
+            Some(sha_of(&stage.place(number))),
+            "{number}"
+        );
+    }
 }
 
 #[test]
@@ -118,7 +171,7 @@ fn an_end_that_a_kill_kept_from_being_noted_is_noted_later() {
 #[test]
 fn what_the_keeper_ends_and_deletes_is_noted() {
     let dir = folder();
-    left_by_a_killed_one(dir.path(), seconds(3));
+    left_by_a_killed_one(dir.path(), Sound::Narrow, seconds(3));
     let stage = Stage::at(dir.path(), 60_000);
     let mut keeper = Keeper::default();
     look(&mut keeper, &stage, stage.now().wall);
@@ -184,6 +237,37 @@ fn one_of_a_server_before_that_is_too_short_is_not_kept() {
     let (index, _) = Index::scan(dir.path()).expect("it can be read");
     assert!(index.get(id(1)).is_none());
     assert_eq!(index.get(id(2)).map(|entry| entry.state), Some(State::Whole));
+}
+
+#[test]
+fn one_that_is_longer_than_its_call_says_is_whole_and_noted_as_others_are() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(3));
+    stage.order(stage.short(1));
+    stage.run(ROUND);
+    assert_eq!(is_whole(&stage.place(1)), Some(0));
+    assert_eq!(end_of(&stage, 1), Some(sha_of(&stage.place(1))));
+    assert_eq!(stage.shared.status.counts().open, 0);
+    are(&acts(dir.path(), 1), &[("kept", "whole")]);
+}
+
+#[test]
+fn audio_that_is_kept_though_no_chain_tells_of_it_is_not_noted_as_nothing() {
+    let dir = folder();
+    let mut stage = left_behind(dir.path(), &[1]);
+    let name = |end: &str| stage.place(1).day.join(format!("{}.{end}", id(1)));
+    std::fs::write(name("chain.part"), "{\"form\":1,").expect("room");
+    let damaged = name("wav.damaged");
+    stage.order(Order::EndLeft(id(1), noon()));
+    stage.run(ROUND);
+    assert!(damaged.exists());
+    are(
+        &acts(dir.path(), 1),
+        &[("ended", "without a chain: its audio stays")],
+    );
 }
 
 /// A minute after another one was killed that had begun these and written less than a second of each.

@@ -7,7 +7,11 @@ use crate::records::recordings::pen::Block;
 /// A server was killed four seconds after noon, and the next one goes on two seconds later; its scribe is slow. `meanwhile` has
 /// the two seconds until it finds the files.
 fn found_late(dir: &Path, meanwhile: impl FnOnce(&mut Stage)) -> Stage {
-    let begin = left_by_a_killed_one(dir, seconds(4));
+    found_late_of(dir, Sound::Narrow, meanwhile)
+}
+
+fn found_late_of(dir: &Path, sounds: Sound, meanwhile: impl FnOnce(&mut Stage)) -> Stage {
+    let begin = left_by_a_killed_one(dir, sounds, seconds(4));
     let mut stage = Stage::at(dir, 6_000);
     stage.order(Order::GoOn(begin));
     stage.scribe_sleeps = true;
@@ -147,4 +151,92 @@ fn whoever_pauses_and_resumes_again_and_again_meanwhile_takes_no_room() {
     let last = frames.len() - 8_000;
     assert_eq!(both(&frames[32_000..last - 200]), 0);
     assert!(both(&frames[last..]) > 7_600, "{}", both(&frames[last..]));
+}
+
+#[test]
+fn a_call_that_is_over_before_its_files_are_found_has_all_that_was_heard_of_it() {
+    for sounds in [Sound::Narrow, Sound::Unread] {
+        let dir = folder();
+        let mut stage = found_late_of(dir.path(), sounds, |stage| {
+            stage.run(seconds(2));
+            stage.order(Order::End(id(1), stage.now().at));
+            // What is said behind its end isn't in it.
+            stage.run(seconds(2));
+        });
+        stage.run(ROUND * 2);
+        assert_eq!(stage.shared.status.counts().open, 0);
+        assert_eq!(is_whole(&stage.place(1)), Some(1), "{sounds:?}");
+        if sounds == Sound::Unread {
+            let dump = std::fs::read(stage.place(1).day.join(format!("{}.rtpdump", id(1)))).expect("a dump");
+            let packets = dump::packets(&dump)
+                .expect("a dump")
+                .filter(|(at, _)| *at >= 6_000);
+            assert_eq!(packets.count(), 200);
+            continue;
+        }
+        let (frames, _) = read(&stage.place(1));
+        assert_eq!(frames.len(), 64_000);
+        assert!(both(&frames[48_000..]) > 15_700, "{}", both(&frames[48_000..]));
+    }
+}
+
+#[test]
+fn what_a_call_that_is_over_by_then_said_beyond_the_room_is_marked() {
+    let dir = folder();
+    let mut stage = found_late(dir.path(), |stage| {
+        stage.run(seconds(10));
+        stage.order(Order::End(id(1), stage.now().at));
+        stage.run(seconds(5));
+    });
+    stage.run(ROUND * 2);
+    assert_eq!(is_whole(&stage.place(1)), Some(2));
+    let (frames, marks) = read(&stage.place(1));
+    // Six seconds, and ten that nobody has.
+    assert_eq!(frames.len(), 128_000);
+    let left_out = |mark: &Mark| matches!(mark.what, What::NotWritten { samples: 80_000, .. });
+    assert!(marks.iter().any(left_out), "{marks:?}");
+}
+
+#[test]
+fn a_call_that_is_over_by_then_ends_with_a_server_that_stops_and_what_it_said_is_marked() {
+    let dir = folder();
+    let stage = found_late(dir.path(), |stage| {
+        stage.run(seconds(2));
+        stage.order(Order::End(id(1), stage.now().at));
+        stage.run(ROUND);
+    });
+    let (now, place) = (stage.now(), stage.place(1));
+    let Stage {
+        ear,
+        mut scribe,
+        jobs,
+        ..
+    } = stage;
+    ear.leave(now);
+    let gone = jobs.try_iter().map(|job| scribe.take(job)).last();
+    scribe.settle();
+    assert_eq!((gone, is_whole(&place)), (Some(false), Some(2)));
+}
+
+#[test]
+fn an_audit_log_that_cannot_be_read_keeps_no_call_from_being_recorded_on() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    let begin = stage.begin(1, Sound::Narrow);
+    stage.order(Order::Begin(begin.clone()));
+    stage.speaks(1);
+    stage.run(seconds(4));
+    drop(stage);
+    // No folder.
+    let log = dir.path().join("log");
+    std::fs::write(&log, "").expect("room");
+    let audit = Arc::new(Audit::unopened(&log, "one"));
+    let mut stage = Stage::noting_in(dir.path(), 6_000, Sealing::default(), audit);
+    stage.order(Order::GoOn(begin));
+    stage.run(ROUND);
+    stage.speaks(1);
+    let (frames, _) = over(&mut stage);
+    assert_eq!(is_whole(&stage.place(1)), Some(1));
+    assert!(both(&frames[48_000..]) > 15_000, "{}", both(&frames[48_000..]));
+    assert_eq!(stage.told(), []);
 }

@@ -84,6 +84,46 @@ fn an_account_whose_key_cannot_be_used_is_not_recorded_in_clear_and_the_others_g
 }
 
 #[test]
+fn an_account_that_has_only_an_earlier_key_is_not_recorded_in_clear() {
+    for (digit, usual) in [('1', None), ('x', None), ('1', Some("own"))] {
+        let (dir, keys) = (folder(), folder());
+        key_file(keys.path(), "own.aes-256-gcm", '2', 64);
+        key_file(keys.path(), "acme.until-2026-11-22.aes-256-gcm", digit, 64);
+        let sealing = Sealing::read(Some(keys.path()), usual);
+        let said: Vec<String> = sealing.faults().map(ToString::to_string).collect();
+        assert!(
+            said.len() == 1 && said[0].contains("acme.aes-256-gcm"),
+            "{said:?}"
+        );
+        let mut stage = Stage::with(dir.path(), 0, sealing);
+        stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+        stage.run(seconds(1));
+        let (recording, why) = (id(1), Fault::NoKey);
+        assert_eq!(stage.told(), [Report::Lost { recording, why }]);
+        assert!(!stage.place(1).has_files());
+    }
+}
+
+#[test]
+fn one_that_was_to_go_on_and_whose_key_can_be_used_no_more_has_a_gap_and_is_not_lost() {
+    let (dir, keys) = (folder(), folder());
+    let read = || Sealing::read(Some(keys.path()), None);
+    key_file(keys.path(), "acme.aes-256-gcm", '1', 64);
+    let mut stage = Stage::with(dir.path(), 0, read());
+    let begin = stage.begin(1, Sound::Narrow);
+    stage.order(Order::Begin(begin.clone()));
+    stage.run(seconds(3));
+    drop(stage);
+    key_file(keys.path(), "acme.aes-256-gcm", 'x', 64);
+    let mut stage = Stage::with(dir.path(), 6_000, read());
+    stage.order(Order::GoOn(begin));
+    stage.run(ROUND);
+    let (recording, why) = (id(1), Fault::NoKey);
+    assert_eq!(stage.told(), [Report::Gap { recording, why }]);
+    assert_eq!(stage.shared.status.counts().open, 0);
+}
+
+#[test]
 fn with_what_a_recording_is_sealed_is_reported_whatever_the_disk_does_and_by_its_chain_when_it_goes_on() {
     let (dir, keys) = (folder(), folder());
     key_file(keys.path(), "acme.sm4-gcm", '1', 32);

@@ -295,6 +295,24 @@ fn one_of_a_process_before_that_was_too_short_is_dropped() {
 }
 
 #[test]
+fn one_that_is_too_short_and_cannot_be_removed_is_removed_later() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(Duration::from_millis(980));
+    fault::set_unreadable(Some(stage.place(1).day));
+    stage.order(stage.short(1));
+    stage.run(seconds(2));
+    assert_eq!(files(&stage, 1).len(), 2);
+    assert_eq!(stage.shared.status.counts().open, 1, "the keeper doesn't end it");
+    fault::set_unreadable(None);
+    stage.run(seconds(1));
+    assert_eq!(files(&stage, 1), [] as [PathBuf; 0]);
+    assert_eq!(stage.shared.status.counts().open, 0);
+}
+
+#[test]
 fn what_is_longer_than_its_call_says_is_never_dropped() {
     let dir = folder();
     let mut before = Stage::at(dir.path(), 0);
@@ -346,6 +364,93 @@ fn those_that_end_at_once_are_put_on_the_medium_at_once_and_again_where_it_refus
 }
 
 #[test]
+fn a_medium_that_refuses_the_end_is_marked_in_those_that_end() {
+    for all in [1, 40] {
+        let dir = folder();
+        let mut stage = Stage::at(dir.path(), 0);
+        (1..=all).for_each(|number| stage.order(Order::Begin(stage.begin(number, Sound::Narrow))));
+        stage.speaks(1);
+        stage.run(seconds(2));
+        (1..=all).for_each(|number| stage.order(Order::End(id(number), stage.now().at)));
+        fault::set_sick(true);
+        stage.run(ROUND);
+        fault::set_sick(false);
+        stage.run(seconds(1));
+        for number in 1..=all {
+            assert_eq!(is_whole(&stage.place(number)), Some(0), "{number} of {all}");
+            let (_, marks) = read(&stage.place(number));
+            let unsynced = |mark: &Mark| matches!(mark.what, What::NotSynced { from_block: 2.. });
+            assert!(marks.iter().any(unsynced), "{number} of {all}: {marks:?}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_looked_at_for_a_while_costs_nothing() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    // Who looks for its files is told that this is no folder, and not that there are none.
+    let (day, away) = (stage.place(1).day, dir.path().join("away"));
+    std::fs::rename(&day, &away).expect("ours");
+    std::fs::write(&day, "").expect("room");
+    stage.run(seconds(3));
+    let (recording, why) = (id(1), Fault::DiskFails);
+    assert_eq!(stage.told(), [Report::Waits { recording, why }]);
+    assert!(stage.shared.status.trouble().is_some());
+    std::fs::remove_file(&day).expect("ours");
+    std::fs::rename(&away, &day).expect("ours");
+    stage.run(seconds(2));
+    let told = vec![Report::Written { recording }];
+    assert_eq!((stage.told(), stage.shared.status.trouble()), (told, None));
+    stage.order(Order::End(id(1), stage.now().at));
+    stage.run(ROUND);
+    assert_eq!(is_whole(&stage.place(1)), Some(0));
+    assert!(both(&read(&stage.place(1)).0) > 55_700);
+}
+
+#[test]
+fn one_whose_files_were_moved_away_has_a_gap_for_they_may_come_back() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    let (day, away) = (stage.place(1).day, dir.path().join("away"));
+    std::fs::rename(&day, &away).expect("ours");
+    stage.run(seconds(2));
+    let (recording, why) = (id(1), Fault::DiskFails);
+    assert_eq!(stage.told(), [Report::Gap { recording, why }]);
+    assert_eq!(stage.shared.status.counts().open, 0);
+    std::fs::rename(&away, &day).expect("ours");
+    stage.order(Order::EndLeft(id(1), noon()));
+    stage.run(ROUND);
+    assert_eq!(is_whole(&stage.place(1)), Some(1));
+}
+
+#[test]
+fn one_whose_audio_alone_is_removed_is_lost_and_one_whose_chain_is_removed_has_a_gap() {
+    let (recording, why) = (id(1), Fault::DiskFails);
+    for (removed, report) in [
+        ("wav.part", Report::Lost { recording, why }),
+        ("chain.part", Report::Gap { recording, why }),
+    ] {
+        let dir = folder();
+        let mut stage = Stage::at(dir.path(), 0);
+        stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+        stage.speaks(1);
+        stage.run(seconds(2));
+        let file = stage.place(1).day.join(format!("{}.{removed}", id(1)));
+        std::fs::remove_file(file).expect("ours");
+        stage.run(seconds(2));
+        assert_eq!(stage.told(), [report], "{removed}");
+        assert_eq!(stage.shared.status.counts().open, 0);
+    }
+}
+
+#[test]
 fn what_a_shard_has_no_room_for_is_said_again() {
     let dir = folder();
     let mut stage = Stage::at(dir.path(), 0);
@@ -378,15 +483,45 @@ fn one_that_another_server_still_writes_waits_for_the_restart() {
     assert_eq!(stage.told(), [Report::Waits { recording, why }]);
 }
 
-#[test]
-fn the_keeper_deletes_what_is_old_and_nothing_else() {
-    let dir = folder();
+/// Recordings of a second, so many days old.
+fn aged(dir: &Path, recordings: &[(u128, u64)]) {
     let back = |days: u64| Wall::from_millis(noon().as_millis() - (days * DAY * 1_000) as i64);
-    for (number, days) in [(1, 40), (2, 10), (3, 0)] {
-        let mut pen = written(dir.path(), number, back(days));
+    for (number, days) in recordings.iter().copied() {
+        let mut pen = written(dir, number, back(days));
         pen.end(8_000, back(days).plus(seconds(1)))
             .expect("there is room");
     }
+}
+
+#[test]
+fn the_keeper_says_what_it_cannot_delete_until_it_is_gone() {
+    let dir = folder();
+    aged(dir.path(), &[(1, 40)]);
+    let stage = Stage::at(dir.path(), 0);
+    let mut keeper = Keeper::default();
+    let (index, _) = Index::scan(dir.path()).expect("it can be read");
+    let place = index.get(id(1)).expect("it is there").place();
+    // A folder where its chain is to be renamed to.
+    let in_the_way = place.day.join(format!("{}.erasing", id(1)));
+    std::fs::create_dir(&in_the_way).expect("room");
+    keeper.look(&stage.shared, noon(), Some(noon()));
+    let said = stage.shared.status.unkept().expect("it is said");
+    assert!(said.contains("older than they are to be kept"), "{said}");
+    std::fs::remove_dir(&in_the_way).expect("ours");
+    fault::set_unreadable(Some(dir.path().to_owned()));
+    keeper.look(&stage.shared, noon(), Some(noon()));
+    fault::set_unreadable(None);
+    let said = stage.shared.status.unkept().expect("it is said");
+    assert!(said.contains("can't be looked through"), "{said}");
+    keeper.look(&stage.shared, noon(), Some(noon()));
+    assert_eq!(stage.shared.status.unkept(), None);
+    assert!(!place.has_files());
+}
+
+#[test]
+fn the_keeper_deletes_what_is_old_and_nothing_else() {
+    let dir = folder();
+    aged(dir.path(), &[(1, 40), (2, 10), (3, 0)]);
     let there = |index: &Index| [1, 2, 3].map(|number| index.get(id(number)).is_some());
     let stage = Stage::at(dir.path(), 0);
     look(&mut Keeper::default(), &stage, noon());

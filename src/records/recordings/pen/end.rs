@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,11 +29,13 @@ pub struct End<'p> {
 }
 
 /// What became of a recording that is too short to be of use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Dropped {
     /// There is nothing of it.
     Gone,
-    /// It is longer than that, or somebody has ended it.
+    /// It is longer than that, or somebody had ended it.
+    Whole(Finished),
+    /// It is longer than that, and nobody has ended it yet.
     Stays,
 }
 
@@ -47,9 +50,11 @@ impl Pen {
         let io = |pen: &Self, error| Error::of(&pen.path(), error);
         if self.finished.is_none() {
             // What the last line covers is on the medium before it says that the recording is whole.
-            let outcome = disk::sync(&self.audio).and_then(|()| {
+            let audio = disk::sync(&self.audio);
+            let outcome = self.unless_refused(audio).and_then(|()| {
                 let sha = self.write_end(ended)?;
-                disk::sync(&self.chain).map(|()| sha)
+                let chain = disk::sync(&self.chain);
+                self.unless_refused(chain).map(|()| sha)
             });
             self.finish(outcome).map_err(|error| io(self, error))?;
         }
@@ -88,6 +93,10 @@ impl Pen {
             }));
         }
         let chains = sync();
+        if audio.is_err() || chains.is_err() {
+            let unsynced = ends.iter_mut().filter(|end| end.pen.finished.is_none());
+            unsynced.for_each(|end| end.pen.doubt());
+        }
         let mut days: HashMap<PathBuf, Result<(), Arc<io::Error>>> = HashMap::new();
         for ((end, outcome), line) in ends.iter_mut().zip(&mut outcomes).zip(lines) {
             let pen = &mut *end.pen;
@@ -115,6 +124,15 @@ impl Pen {
             }
         };
         ends.into_iter().zip(outcomes).map(finished).collect()
+    }
+
+    /// Notes it if the medium has refused something: what the kernel held of that may be gone by the next time, though that
+    /// succeeds.
+    fn unless_refused(&mut self, synced: io::Result<()>) -> io::Result<()> {
+        if synced.is_err() {
+            self.doubt();
+        }
+        synced
     }
 
     /// All that comes before the last line.
@@ -203,11 +221,28 @@ impl Pen {
         folder::sync(&self.place.day)
     }
 
-    /// Whether its files have lost their names: then nothing that is written is ever found.
-    pub fn gone(&self) -> Option<Error> {
-        let [chain, _] = Self::paths(&self.place, &self.head, Phase::Part);
-        let is_there = self.finished.is_some() || is_at(&self.chain, &chain);
-        (!is_there).then_some(Error::Absent(chain))
+    /// Looks whether both files have their names: otherwise nothing that is written is ever found.
+    ///
+    /// # Errors
+    /// [`Error::Absent`]: one of them hasn't. Others: that can't be seen, and what is written may well be found.
+    pub fn look_for_names(&self) -> Result<(), Error> {
+        if self.finished.is_some() {
+            return Ok(());
+        }
+        let [chain, audio] = Self::paths(&self.place, &self.head, Phase::Part);
+        for (file, path) in [(&*self.chain, chain), (&self.audio, audio)] {
+            match is_at(file, &path) {
+                Ok(true) => {}
+                Ok(false) => return Err(Error::Absent(path)),
+                Err(error) => return Err(Error::Disk(path, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its audio was removed, and doesn't only lie somewhere else.
+    pub fn is_removed(&self) -> bool {
+        self.audio.metadata().is_ok_and(|audio| audio.nlink() == 0)
     }
 
     /// Nothing of it is kept: its files go.
@@ -224,8 +259,7 @@ impl Pen {
     /// The disk refuses.
     pub fn drop_short(mut self, shortest: Duration, now: Wall) -> Result<Dropped, Error> {
         if self.is_longer(shortest) {
-            self.end(self.at.samples, now)?;
-            return Ok(Dropped::Stays);
+            return self.end(self.at.samples, now).map(Dropped::Whole);
         }
         self.discard().map(|()| Dropped::Gone)
     }
@@ -235,9 +269,14 @@ impl Pen {
     /// # Errors
     /// As [`Pen::go_on`].
     pub fn drop_left(place: &Place, keys: &Keys, shortest: Duration) -> Result<Dropped, Error> {
-        match open(place, keys, None)? {
+        let opened = match open(place, keys, None) {
+            // An earlier try came so far.
+            Err(Error::Absent(_)) => clear(place, Clear::All)?,
+            opened => opened?,
+        };
+        match opened {
             Opened::Nothing => Ok(Dropped::Gone),
-            Opened::Ended(_) => Ok(Dropped::Stays),
+            Opened::Ended(finished) => Ok(Dropped::Whole(finished)),
             Opened::Left(left) if left.pen.is_longer(shortest) => Ok(Dropped::Stays),
             Opened::Left(left) => left.pen.discard().map(|()| Dropped::Gone),
         }

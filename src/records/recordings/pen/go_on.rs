@@ -214,7 +214,7 @@ pub(super) enum Clear {
 
 /// Removes what is left of a recording whose chain isn't there.
 pub(super) fn clear(place: &Place, what: Clear) -> Result<Opened, Error> {
-    let remove = |path: &Path| match fs::remove_file(path) {
+    let remove = |path: &Path| match disk::remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::of(path, error)),
         Ok(()) | Err(_) => Ok(()),
     };
@@ -294,6 +294,8 @@ fn pen_at(found: &Found, chain: &Chain, blocks: usize, seal: Option<Seal>, files
     };
     let mut pen = Pen::at(found.place.clone(), chain.head.clone(), seal, files, at);
     pen.torn = Torn::Perhaps;
+    // It was there a moment before its process died.
+    pen.synced.known = (at.blocks, at.samples);
     pen
 }
 

@@ -458,3 +458,35 @@ fn a_loss_of_power_may_take_as_much_of_short_blocks_as_of_long_ones() {
         }
     }
 }
+
+#[test]
+fn however_much_is_written_at_once_a_loss_of_power_takes_no_more_than_can_be_gone_on_with() {
+    for is_sick in [false, true] {
+        let dir = folder();
+        let mut pen = Pen::begin(dir.path(), &begin(1)).expect("a new recording");
+        fault::set_sick(is_sick);
+        let (mut syncs, mut synced) = (fault::syncs(), 0);
+        for n in 0..40 {
+            write(&mut pen, n).expect("there is room");
+            let tried = fault::syncs();
+            if tried > syncs && !is_sick {
+                synced = n;
+            }
+            syncs = tried;
+        }
+        fault::set_sick(false);
+        // All that wasn't put on the medium.
+        let [_, audio] = files(pen.place(), Phase::Part);
+        drop(pen);
+        let file = File::options().write(true).open(audio).expect("the file");
+        file.set_len(44 + 32 * synced).expect("it gets shorter");
+        let (place, finished, _) = goes_on_at(dir.path(), &begin(1), 50);
+        assert_eq!(found(&place), whole(&finished, Seals::None));
+        let cut = marks(&place).into_iter().find_map(|mark| match mark.what {
+            What::Restarted { cut_blocks, .. } => Some(cut_blocks),
+            _ => None,
+        });
+        assert_eq!(cut, Some(40 - synced));
+        assert_eq!(synced > 0, !is_sick);
+    }
+}
