@@ -131,7 +131,7 @@ impl Ear {
                 // What the other side said just before it may still come.
                 let early = heard.at - Instant::default();
                 let early = Instant::default() + early.saturating_sub(RECORDING_LATE_MAX);
-                self.begin_aside(id, early.max(since));
+                self.begin_aside(id, early.max(since), heard.at);
             }
         }
         if let Some(open) = self.open.get_mut(&aside) {
@@ -139,8 +139,8 @@ impl Ear {
         }
     }
 
-    /// Opens what is to lie beside a recording, which has what came from then on.
-    fn begin_aside(&mut self, first: Id, from: Instant) {
+    /// Opens what is to lie beside a recording, which has what came `from` then on: the first of it was `heard` then.
+    fn begin_aside(&mut self, first: Id, from: Instant, heard: Instant) {
         let Some(open) = self.open.get(&first) else {
             return;
         };
@@ -148,6 +148,7 @@ impl Ear {
             return;
         };
         let (from_ms, at) = stereo.millis(from);
+        let (heard_ms, _) = stereo.millis(heard);
         let refused = match beside.is {
             Is::Refused(since_ms, why) => Some((since_ms, why)),
             Is::Nothing | Is::Open | Is::Over => None,
@@ -161,7 +162,7 @@ impl Ear {
         let aside = start.begin.recording;
         let begun = Open::new(open.shard, Stage::dump(at, from_ms), Kin::Aside(first));
         if let Err(why) = self.admit_aside(first, begun, Job::Begin(Box::new(start))) {
-            let (since_ms, because) = refused.unwrap_or((from_ms, why));
+            let (since_ms, because) = refused.unwrap_or((heard_ms, why));
             return self.refuse_aside(first, since_ms, because);
         }
         if let Some(open) = self.open.get_mut(&aside) {
@@ -220,7 +221,7 @@ impl Ear {
             return self.refuse_aside(first, since_ms, self.shared.status.fault());
         }
         if !opening.is_empty() {
-            self.begin_aside(first, since);
+            self.begin_aside(first, since, since);
             self.replay(aside, opening);
         }
     }
