@@ -327,12 +327,7 @@ impl Ear {
                 }
                 Late::End => {
                     self.out.give_rest(id, open, now.at);
-                    let ending = Ending {
-                        until: open.until,
-                        ended: now.wall,
-                        left_out: open.left_out,
-                    };
-                    if !self.out.job(Job::End(id, ending)) {
+                    if !self.out.job(Job::End(id, open.ending(now))) {
                         self.out.report_gap(id, open, Fault::Recorder);
                     }
                     self.open.remove(&id);
@@ -410,8 +405,9 @@ impl Ear {
                     }
                 }
                 opening.replay(&mut open.stage);
+                // Before anything else is heard.
                 if !open.late.is_empty() {
-                    self.late.push(recording);
+                    self.obey_late(recording);
                 }
             }
         }
@@ -420,7 +416,15 @@ impl Ear {
     /// What was heard so far is given out; what isn't over stays open for the process that comes next.
     pub(super) fn leave(mut self, now: Now) {
         for (id, mut open) in self.open.drain() {
+            let over = open.late.first().map(|(over, _)| *over);
+            if over.is_some() {
+                // Its files weren't found in time: what was heard of it goes with this process.
+                open.miss(now.at);
+            }
             self.out.give_rest(id, &mut open, now.at);
+            if let Some(over) = over {
+                self.out.job(Job::End(id, open.ending(over)));
+            }
         }
         self.out.job(Job::Leave);
     }
@@ -467,6 +471,15 @@ impl Open {
                 span.end_ms = Some(span.before_ms.saturating_add(ms));
             }
             Stage::Opening(_) => {}
+        }
+    }
+
+    /// How it ends then, once its pieces are given.
+    const fn ending(&self, now: Now) -> Ending {
+        Ending {
+            until: self.until,
+            ended: now.wall,
+            left_out: self.left_out,
         }
     }
 
