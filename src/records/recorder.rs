@@ -290,6 +290,7 @@ impl Recorder {
         self.shared
             .status
             .trouble()
+            .or_else(|| self.shared.status.unkept())
             .or_else(|| self.shared.settings.sealing.faults().next().map(NoKey::to_string))
     }
 

@@ -39,6 +39,8 @@ pub(super) fn run(shared: &Shared, stops: &Receiver<()>) {
 pub(super) struct Keeper {
     /// What the audit log hasn't taken.
     notes: Notes,
+    /// What can't be deleted, or looked at, in a sentence.
+    unkept: Option<String>,
     /// When it last saw that the audit log has the ends of all that are whole.
     seen: Option<Wall>,
 }
@@ -49,7 +51,11 @@ impl Keeper {
         let work = |index: &mut Index, scanned: &Scanned| self.work(shared, now, index, scanned);
         if let Err(error) = shared.settings.archive.look_through(work) {
             tracing::warn!("recordings can't be looked through: {error}");
+            self.unkept = Some(format!(
+                "recordings can't be looked through, and what is old isn't deleted: {error}"
+            ));
         }
+        shared.status.set_unkept(self.unkept.take());
     }
 
     fn work(&mut self, shared: &Shared, now: Wall, index: &mut Index, scanned: &Scanned) {
@@ -142,6 +148,12 @@ impl Keeper {
             }
             for (_, error) in failed.iter().take(NAMED_MAX).filter(|_| !is_said) {
                 tracing::warn!("an old recording can't be deleted: {error}");
+            }
+            if let Some((_, error)) = failed.first() {
+                self.unkept = Some(format!(
+                    "recordings that are older than they are to be kept can't be deleted ({}): {error}",
+                    failed.len()
+                ));
             }
             is_said = true;
             if deleted.len() < RECORDINGS_DELETED_AT_ONCE || !self.is_noted(shared, now) {

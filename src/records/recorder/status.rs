@@ -38,6 +38,8 @@ pub(super) struct Status {
     /// Recordings that have files, or should.
     open: Mutex<HashSet<Id>>,
     trouble: Mutex<Option<(Fault, String)>>,
+    /// Why what is old isn't deleted.
+    unkept: Mutex<Option<String>>,
     /// Jobs that the scribe has done.
     done: AtomicU64,
     /// For how many seconds the oldest job waits, if that is too long; otherwise 0.
@@ -132,6 +134,15 @@ impl Status {
             })
         };
         refused.or_else(disk).or_else(audit)
+    }
+
+    pub(super) fn set_unkept(&self, sentence: Option<String>) {
+        *self.unkept.lock().unwrap_or_else(PoisonError::into_inner) = sentence;
+    }
+
+    /// Why what is old isn't deleted, in a sentence.
+    pub(super) fn unkept(&self) -> Option<String> {
+        self.unkept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the disk has refused something, and nobody knows yet that it takes it again.

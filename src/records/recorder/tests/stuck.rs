@@ -417,11 +417,10 @@ fn one_that_another_server_still_writes_waits_for_the_restart() {
     assert_eq!(stage.told(), [Report::Waits { recording, why }]);
 }
 
-#[test]
-fn the_keeper_deletes_what_is_old_and_nothing_else() {
-    let dir = folder();
+/// Recordings of a second, so many days old.
+fn aged(dir: &Path, recordings: &[(u128, u64)]) {
     let back = |days: u64| Wall::from_millis(noon().as_millis() - (days * DAY * 1_000) as i64);
-    for (number, days) in [(1, 40), (2, 10), (3, 0)] {
+    for (number, days) in recordings.iter().copied() {
         let begin = pen::Begin {
             recording: id(number),
             call: id(number),
@@ -433,10 +432,41 @@ fn the_keeper_deletes_what_is_old_and_nothing_else() {
             rate_hz: 8_000,
             key: None,
         };
-        let mut pen = Pen::begin(dir.path(), &begin).expect("there is room");
+        let mut pen = Pen::begin(dir, &begin).expect("there is room");
         pen.end(8_000, back(days).plus(seconds(1)))
             .expect("there is room");
     }
+}
+
+#[test]
+fn the_keeper_says_what_it_cannot_delete_until_it_is_gone() {
+    let dir = folder();
+    aged(dir.path(), &[(1, 40)]);
+    let stage = Stage::at(dir.path(), 0);
+    let mut keeper = Keeper::default();
+    let (index, _) = Index::scan(dir.path()).expect("it can be read");
+    let place = index.get(id(1)).expect("it is there").place();
+    // A folder where its chain is to be renamed to.
+    let in_the_way = place.day.join(format!("{}.erasing", id(1)));
+    std::fs::create_dir(&in_the_way).expect("room");
+    keeper.look(&stage.shared, noon());
+    let said = stage.shared.status.unkept().expect("it is said");
+    assert!(said.contains("older than they are to be kept"), "{said}");
+    std::fs::remove_dir(&in_the_way).expect("ours");
+    fault::set_unreadable(Some(dir.path().to_owned()));
+    keeper.look(&stage.shared, noon());
+    fault::set_unreadable(None);
+    let said = stage.shared.status.unkept().expect("it is said");
+    assert!(said.contains("can't be looked through"), "{said}");
+    keeper.look(&stage.shared, noon());
+    assert_eq!(stage.shared.status.unkept(), None);
+    assert!(!place.has_files());
+}
+
+#[test]
+fn the_keeper_deletes_what_is_old_and_nothing_else() {
+    let dir = folder();
+    aged(dir.path(), &[(1, 40), (2, 10), (3, 0)]);
     let there = |index: &Index| [1, 2, 3].map(|number| index.get(id(number)).is_some());
     let stage = Stage::at(dir.path(), 0);
     Keeper::default().look(&stage.shared, noon());
