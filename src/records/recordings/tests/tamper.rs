@@ -150,12 +150,12 @@ fn a_chain_of_a_newer_program_is_refused_as_that() {
     let path = place.chain(Phase::Whole);
     let text = fs::read_to_string(&path).expect("text");
     let head = text.split(",\"sha256\":").next().expect("a text");
-    let head = head.replace("\"form\":1", "\"form\":2,\"new\":true");
+    let head = head.replace("\"form\":1", "\"form\":3,\"new\":true");
     let (line, _) = crate::records::recordings::lines::next_line(None, &head);
     fs::write(&path, line).expect("room");
     assert!(matches!(
         verify(&place, &Keys::default(), None),
-        Err(Error::Newer(_, 2, 1))
+        Err(Error::Newer(_, 3, 2))
     ));
     assert!(matches!(
         Reader::open(&place, &Keys::default()).map(drop),
