@@ -599,6 +599,8 @@ pub const RECORDINGS_DELETED_AT_ONCE: usize = 1_000;
 pub const RECORDING_MARKS_SHOWN_MAX: usize = 1_000;
 /// Recordings that are read or checked at once over the API; the next one is told to come again.
 pub const RECORDINGS_READ_AT_ONCE: usize = 64;
+/// Those of them, apart, who have no more than a link.
+pub const RECORDINGS_READ_BY_LINK: usize = 16;
 /// How long whoever reads a recording may take nothing of what is there for him.
 pub const RECORDING_READER_PATIENCE: Duration = Duration::from_secs(60);
 /// The shortest and the longest time for which a link to a recording can be given, in seconds.

@@ -109,18 +109,45 @@ impl Control {
         self.send_bytes(method, target, body)
     }
 
+    /// [`Control::send`] for what may take the server minutes: all records are searched for a number, or all of a recording is
+    /// read.
+    ///
+    /// # Errors
+    /// As there. Where patience ends the server may still be at it, and the sentence says so.
+    pub fn send_patiently(
+        &self,
+        method: Method,
+        target: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Trouble> {
+        let body = body.map(|b| Bytes::from(b.to_string())).unwrap_or_default();
+        let late = "it took longer than five minutes; the server may still be at it, and do what was asked: look before you ask \
+                    again";
+        self.answer(method, target, body, (DOWNLOAD_PATIENCE, late))
+    }
+
     /// Sends a request with whatever body.
     ///
     /// # Errors
     /// [`Trouble`]
     pub fn send_bytes(&self, method: Method, target: &str, body: Bytes) -> Result<Value, Trouble> {
+        self.answer(method, target, body, (PATIENCE, "it took too long"))
+    }
+
+    fn answer(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+        (patience, late): (Duration, &str),
+    ) -> Result<Value, Trouble> {
         let answer = async {
-            tokio::time::timeout(PATIENCE, async {
+            tokio::time::timeout(patience, async {
                 let response = self.exchange(method, target, &[], body).await?;
                 self.whole(response).await
             })
             .await
-            .unwrap_or_else(|_| Err(self.broken("it took too long")))
+            .unwrap_or_else(|_| Err(self.broken(late)))
         };
         let (status, bytes) = self.runtime.block_on(answer)?;
         if status.is_success() {

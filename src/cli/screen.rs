@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use clap::Args;
+use hyper::Method;
 use serde_json::Value;
 
-use super::client::{Control, Trouble};
+use super::client::{Control, Trouble, target};
 use crate::base::redact::Masked;
 
 /// Rows of a table, unless `--limit` says otherwise.
@@ -80,12 +81,18 @@ pub fn rows_by(
     [from, to]: [&str; 2],
 ) -> Result<Rows, Trouble> {
     let (mut rows, mut cursor) = (Vec::new(), None);
+    // Records are read for it, perhaps all that there are.
+    let is_search = query.iter().any(|(name, _)| *name == "number");
     loop {
         let left = listing.rows_max().saturating_sub(rows.len());
         let mut asked = query.to_vec();
         asked.push(("limit", left.clamp(1, PAGE).to_string()));
         asked.extend(cursor.map(|c| (to, c)));
-        let mut page = control.get(path, &asked)?;
+        let mut page = if is_search {
+            control.send_patiently(Method::GET, &target(path, &asked), None)?
+        } else {
+            control.get(path, &asked)?
+        };
         say_warning(&page);
         if let Some(Value::Array(more)) = page.get_mut(name).map(Value::take) {
             rows.extend(more.into_iter().take(left));

@@ -1,7 +1,7 @@
 //! The main conf file: its tables and keys, their defaults and ranges, and what must hold between them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,7 +111,8 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
     );
     let hep = super::hep::read(&root);
     let default_calls = u32::try_from(limits::CALLS_MAX).unwrap_or(u32::MAX);
-    let (recorded, recordings) = recordings(&root);
+    let records = records(&root);
+    let (recorded, recordings) = recordings(&root, &records.dir);
     let conf = Conf {
         switch: Config {
             node: name,
@@ -150,7 +151,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         shards: shards as usize,
         store: path(&root.section("store", "[store]", &["path"]), "path", "data"),
         dns: dns(&root),
-        records: records(&root),
+        records,
         recordings,
         prompts: prompts(&root),
         tls: super::tls::of_listeners(&sip),
@@ -286,7 +287,7 @@ fn log(root: &Section<'_>) -> log::Config {
 }
 
 /// How calls are recorded, if they are, and where recordings lie.
-fn recordings(root: &Section<'_>) -> (Option<Recordings>, recorder::Config) {
+fn recordings(root: &Section<'_>, cdr_dir: &Path) -> (Option<Recordings>, recorder::Config) {
     let keys = [
         "enabled",
         "dir",
@@ -343,6 +344,12 @@ fn recordings(root: &Section<'_>) -> (Option<Recordings>, recorder::Config) {
         section.fault(
             "audit_keep_days",
             "the audit log has how each recording ended: keep it as long as recordings.keep_days, or write 0",
+        );
+    }
+    if config.audit_dir == cdr_dir {
+        section.fault(
+            "audit_dir",
+            "records.cdr_dir is the same folder, and each of them wants one for itself: name another one",
         );
     }
     if config.key.is_some() && config.keys.is_none() {

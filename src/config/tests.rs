@@ -280,6 +280,10 @@ fn every_fault_of_the_main_file_names_line_text_and_cure() {
             "u.toml:2: keep_free = \"2 TB\": write a size as \"500MiB\" or \"2GiB\", or 0 for none",
         ),
         (
+            "[recordings]\naudit_dir = \"data/cdr\"",
+            "u.toml:2: audit_dir = \"data/cdr\": records.cdr_dir is the same folder, and each of them wants one for itself: name another one",
+        ),
+        (
             "[recordings]\npause_code = \"77\"",
             "u.toml:2: pause_code = \"77\": write two to six keys of which the first is * or #, as \"*7\"",
         ),

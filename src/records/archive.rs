@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError, Weak};
 use std::time::Duration;
 
 pub use erase::{Erasing, Which};
+use link::Overdue;
 pub use link::{NoLinks, PATH as LINK_PATH, Refused, Signer};
 pub use opened::{Kind, Opened, Part};
 pub use shelf::News;
@@ -31,7 +32,7 @@ use super::recordings::index::{Entry, Filter, Index, Scanned, State};
 use super::recordings::read::{Summary, summary};
 use super::recordings::retention::{Retention, ended};
 use super::recordings::seal::Keys;
-use super::recordings::verify::{Verdict, verify};
+use super::recordings::verify::{Compared, Verdict, verify};
 use crate::base::id::Id;
 use crate::base::limits::{PAGE_MAX, PAGE_SCAN_MAX, RECORDING_MARKS_SHOWN_MAX};
 use crate::base::time::Wall;
@@ -66,7 +67,7 @@ pub enum Error {
     #[error("{0}")]
     NoLinks(String),
     /// The link opens nothing.
-    #[error("this link opens nothing: {}", match .0 { Refused::Forged => "it isn't as it was given", Refused::Expired => "its time is over, ask for another one" })]
+    #[error("this link opens nothing: {}", match .0 { Refused::Forged => "it isn't as it was given", Refused::Expired(_) => "its time is over, ask for another one" })]
     Link(Refused),
 }
 
@@ -81,7 +82,7 @@ impl Error {
             Self::Records(_) => "no records",
             Self::NoLinks(_) => "no links",
             Self::Link(Refused::Forged) => "forged",
-            Self::Link(Refused::Expired) => "expired",
+            Self::Link(Refused::Expired(_)) => "expired",
         }
     }
 }
@@ -110,8 +111,11 @@ pub struct Archive {
     cdr_dir: PathBuf,
     /// Who writes these, as soon as he does.
     writer: OnceLock<Weak<Writer>>,
-    /// What signs links, or why nothing does.
-    signer: Result<Signer, String>,
+    /// The file of what signs links, and that, once it was read.
+    link_secret: PathBuf,
+    signer: OnceLock<Signer>,
+    /// Of which links it was noted lately that they are over.
+    overdue: Overdue,
     audit: Arc<Audit>,
     /// Held while the records are searched for a number.
     search: Mutex<()>,
@@ -153,21 +157,23 @@ pub struct Wanted {
 impl Archive {
     /// An archive in which nothing is known before [`Archive::look_through`].
     pub fn new(settings: Settings) -> Self {
-        let signer = Signer::open(&settings.link_secret).map_err(|error| error.to_string());
-        if let Err(sentence) = &signer {
-            tracing::warn!("{sentence}");
-        }
-        Self {
+        let archive = Self {
             shelf: Shelf::new(&settings.config.dir),
             config: settings.config,
             terms: OnceLock::new(),
             keys: settings.keys,
             cdr_dir: settings.cdr_dir,
             writer: OnceLock::new(),
-            signer,
+            link_secret: settings.link_secret,
+            signer: OnceLock::new(),
+            overdue: Overdue::default(),
             audit: settings.audit,
             search: Mutex::default(),
+        };
+        if let Err(error) = archive.signer() {
+            tracing::warn!("{error}");
         }
+        archive
     }
 
     /// Something has become of a recording. Never waits for the disk, nor for whoever asks.
@@ -300,7 +306,7 @@ impl Archive {
     }
 
     /// Compares a recording with its chain, and that with the digits that are `expected` at its end; where none are, with those
-    /// that were noted when it became whole.
+    /// that were noted when it became whole. Beside the verdict: which of them it was.
     ///
     /// # Errors
     /// [`Error`]
@@ -310,15 +316,18 @@ impl Archive {
         now: Wall,
         recording: Id,
         expected: Option<Sha>,
-    ) -> Result<Verdict, Error> {
+    ) -> Result<(Verdict, Compared), Error> {
         self.noted(who, now, Act::Verify, recording, |entry| {
-            let expected = match expected {
-                Some(expected) => Some(expected),
-                None => self.audit.end_of(recording)?,
+            let (expected, compared) = match expected {
+                Some(expected) => (Some(expected), Compared::Given),
+                None => match self.audit.end_of(recording)? {
+                    Some(noted) => (Some(noted), Compared::AuditLog),
+                    None => (None, Compared::Nothing),
+                },
             };
             let verdict = verify(&entry.place(), &self.keys, expected)?;
-            let said = verdict.to_string();
-            Ok((verdict, said))
+            let said = verdict.said(compared);
+            Ok(((verdict, compared), said))
         })
     }
 
@@ -334,7 +343,7 @@ impl Archive {
         ttl: Duration,
     ) -> Result<(String, Wall), Error> {
         self.noted(who, now, Act::Link, recording, |_| {
-            let signer = self.signer.as_ref().map_err(|why| Error::NoLinks(why.clone()))?;
+            let signer = self.signer()?;
             // To the second that a link can say.
             let until = Wall::from_millis(now.plus(ttl).as_millis().div_euclid(1_000) * 1_000);
             let said = format!("until {}", until.text());
@@ -342,21 +351,36 @@ impl Archive {
         })
     }
 
-    /// Whether a recording may be heard by a link that says these, as [`Who::Link`].
+    /// Whether a recording may be heard by a link that says these, and until when: as [`Who::Link`].
     ///
     /// # Errors
-    /// [`Error::Link`], [`Error::NoLinks`]. One that was never ours isn't noted: anybody could fill the log so.
-    pub fn may_hear(&self, now: Wall, recording: Id, expires: &str, signature: &str) -> Result<(), Error> {
-        let signer = self.signer.as_ref().map_err(|why| Error::NoLinks(why.clone()))?;
-        let Err(refused) = signer.check(recording, expires, signature, now) else {
-            return Ok(());
+    /// [`Error::Link`], [`Error::NoLinks`]. One that was never ours isn't noted, and one that is over once an hour: anybody
+    /// could fill the log so.
+    pub fn may_hear(&self, now: Wall, recording: Id, expires: &str, signature: &str) -> Result<Wall, Error> {
+        let refused = match self.signer()?.check(recording, expires, signature, now) {
+            Ok(until) => return Ok(until),
+            Err(refused) => refused,
         };
         let error = Error::Link(refused);
         match refused {
             Refused::Forged => {}
-            Refused::Expired => self.note(now, &line(Who::Link, Act::Read, Some(recording), error.word()))?,
+            Refused::Expired(until) => {
+                if self.overdue.is_first(recording, now) {
+                    let who = Who::Link(until);
+                    self.note(now, &line(who, Act::Read, Some(recording), error.word()))?;
+                }
+            }
         }
         Err(error)
+    }
+
+    /// What signs links. Where its secret couldn't be had it is looked for again: somebody may have mended that.
+    fn signer(&self) -> Result<&Signer, Error> {
+        if let Some(signer) = self.signer.get() {
+            return Ok(signer);
+        }
+        let opened = Signer::open(&self.link_secret).map_err(|error| Error::NoLinks(error.to_string()))?;
+        Ok(self.signer.get_or_init(|| opened))
     }
 
     /// Does something with a recording, and notes that and what came of it before anybody hears of it.
@@ -466,7 +490,7 @@ fn row(entry: Entry, retention: &Retention) -> Row {
 fn may_see(who: Who<'_>, entry: &Entry) -> bool {
     match who {
         // A link was looked at before.
-        Who::Control | Who::Server | Who::Link => true,
+        Who::Control | Who::Tcp | Who::Server | Who::Link(_) => true,
         Who::Account(name) => entry.account() == Some(&*account_name(name)),
     }
 }

@@ -18,7 +18,9 @@ use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
-use crate::base::limits::{DNS_PATIENCE, PROMPT_UPLOAD_TIME, RECORDINGS_READ_AT_ONCE};
+use crate::base::limits::{
+    DNS_PATIENCE, PROMPT_UPLOAD_TIME, RECORDINGS_READ_AT_ONCE, RECORDINGS_READ_BY_LINK,
+};
 use crate::base::shard::Shard;
 use crate::call::cdr::Cdr;
 use crate::call::emergency;
@@ -320,6 +322,7 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
         cdr_dir: conf.records.dir.clone(),
         archive: kept.archive.clone(),
         readers: Arc::new(Semaphore::new(RECORDINGS_READ_AT_ONCE)),
+        link_readers: Arc::new(Semaphore::new(RECORDINGS_READ_BY_LINK)),
         health: shared.health.clone(),
         metrics: shared.metrics.clone(),
         traces,

@@ -73,13 +73,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
+use axum::{Extension, Router};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::error::ApiError;
@@ -117,6 +117,8 @@ pub struct Desk {
     pub archive: Arc<Archive>,
     /// Places for those who read recordings.
     pub readers: Arc<Semaphore>,
+    /// And of those who have no more than a link.
+    pub link_readers: Arc<Semaphore>,
     /// The messages of the calls that ended last.
     pub traces: Arc<Traces>,
     /// How the server's parts are.
@@ -371,6 +373,7 @@ fn of_links(desk: Arc<Desk>) -> Router {
 pub fn router_on_loopback(desk: Arc<Desk>) -> Router {
     of_owner(desk.clone())
         .layer(middleware::from_fn(refuse_foreign_pages))
+        .layer(Extension(recordings::OverTcp))
         .merge(of_links(desk))
 }
 

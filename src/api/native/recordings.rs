@@ -38,12 +38,18 @@ pub(super) use audio::{audio, by_link, chain};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OfAccount(pub Arc<str>);
 
+/// A request came over TCP: its extensions say so.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OverTcp;
+
 /// Who asks.
 #[derive(Clone, Debug)]
 pub(super) enum Asker {
     Owner,
+    Tcp,
     Account(OfAccount),
-    Link,
+    /// By a link that ends then.
+    Link(Wall),
 }
 
 impl Asker {
@@ -51,7 +57,21 @@ impl Asker {
         match self {
             Self::Owner => Who::Control,
             Self::Account(OfAccount(name)) => Who::Account(name),
-            Self::Link => Who::Link,
+            Self::Tcp => Who::Tcp,
+            Self::Link(until) => Who::Link(*until),
+        }
+    }
+
+    /// How they are told what the archive refuses. Whoever has no more than a link learns nothing of this server's folders.
+    fn refusal(&self, error: archive::Error) -> ApiError {
+        let refused = refusal(error);
+        match self {
+            Self::Link(_) if refused.status.is_server_error() || refused.status == StatusCode::CONFLICT => {
+                tracing::warn!("a recording can't be given by its link: {}", refused.message);
+                let message = "it can't be given now: ask whoever gave you the link".to_owned();
+                ApiError { message, ..refused }
+            }
+            Self::Owner | Self::Tcp | Self::Account(_) | Self::Link(_) => refused,
         }
     }
 }
@@ -60,7 +80,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
     type Rejection = Infallible;
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         let account = parts.extensions.get::<OfAccount>().cloned();
-        Ok(account.map_or(Self::Owner, Self::Account))
+        let own = match parts.extensions.get::<OverTcp>() {
+            Some(OverTcp) => Self::Tcp,
+            None => Self::Owner,
+        };
+        Ok(account.map_or(own, Self::Account))
     }
 }
 
@@ -91,8 +115,11 @@ impl Desk {
         work: impl FnOnce(&Archive, Who<'_>, Wall) -> Result<T, archive::Error> + Send + 'static,
     ) -> Result<T, ApiError> {
         let (desk, now) = (self.clone(), self.now());
-        let done = blocking(move || work(&desk.archive, asker.who(), now)).await?;
-        done.map_err(refusal)
+        let done = blocking(move || {
+            let done = work(&desk.archive, asker.who(), now);
+            done.map_err(|error| asker.refusal(error))
+        });
+        done.await?
     }
 }
 
@@ -132,14 +159,16 @@ pub(super) async fn show(
     Named(name): Named,
 ) -> Result<Json<Value>, ApiError> {
     let id = id_of(&name)?;
+    // All of its chain is read.
+    let _place = desk.place_to_read()?;
     let (row, summary) = desk
         .ask_archive(asker, move |archive, who, now| archive.describe(who, now, id))
         .await?;
     Ok(Json(view::described(&row, summary.as_ref())))
 }
 
-/// `POST /v1/recordings/{id}/verify {"sha256"?}` → `{"verdict", …}`. Without the digits of its end those are taken that the
-/// audit log has.
+/// `POST /v1/recordings/{id}/verify {"sha256"?}` → `{"verdict", "compared", …}`. Without the digits of its end those are taken
+/// that the audit log has; `compared` says what there was: `given`, `audit log` or `nothing`.
 pub(super) async fn verify(
     State(desk): State<Arc<Desk>>,
     asker: Asker,
@@ -153,12 +182,12 @@ pub(super) async fn verify(
     let expected = expected.transpose()?;
     fields.done()?;
     let _place = desk.place_to_read()?;
-    let verdict = desk
+    let (verdict, compared) = desk
         .ask_archive(asker, move |archive, who, now| {
             archive.verify(who, now, id, expected)
         })
         .await?;
-    Ok(Json(view::verdict(&verdict)))
+    Ok(Json(view::verdict(&verdict, compared)))
 }
 
 /// `POST /v1/recordings/{id}/link {"ttl_s"}` → `{"url", "expires_at"}`: whoever has it hears the recording until then.
@@ -311,7 +340,7 @@ fn refusal(error: archive::Error) -> ApiError {
         Error::Records(_) => ApiError::unavailable("records_unreadable", sentence),
         Error::NoLinks(_) => ApiError::unavailable("no_links", sentence),
         Error::Link(Refused::Forged) => ApiError::new(StatusCode::FORBIDDEN, "bad_link", sentence),
-        Error::Link(Refused::Expired) => ApiError::new(StatusCode::GONE, "link_expired", sentence),
+        Error::Link(Refused::Expired(_)) => ApiError::new(StatusCode::GONE, "link_expired", sentence),
         Error::Recording(
             recordings::Error::Full(_) | recordings::Error::Short(..) | recordings::Error::Disk(..),
         ) => ApiError::unavailable("recording_unreadable", sentence),

@@ -207,6 +207,7 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
         board: one_shard(calls.clone()),
         archive: Arc::new(archive(dir, cdr_dir.clone())),
         readers: Arc::new(tokio::sync::Semaphore::new(2)),
+        link_readers: Arc::new(tokio::sync::Semaphore::new(2)),
         cdr_dir,
         traces: Arc::default(),
         health: Arc::new(crate::telemetry::health::Health::expecting(&["store"])),

@@ -351,4 +351,20 @@ mod tests {
         let text = serde_json::to_string(&Recording::none(Why::Class95)).expect("JSON");
         assert_eq!(text, r#"{"id":null,"state":"none","reason":"class_95"}"#);
     }
+
+    #[test]
+    fn each_fault_has_a_ladder_by_which_all_is_lost_and_one_by_which_something_is() {
+        let ladders = [
+            include_str!("../../../scenarios/recordings_lost_for_every_reason.ladder"),
+            include_str!("../../../scenarios/recordings_with_gaps_for_every_reason.ladder"),
+        ];
+        for fault in Fault::ALL {
+            let fates = [Fate::None(Why::Lost(fault)), Fate::Gaps(fault)];
+            for (fate, ladder) in fates.into_iter().zip(ladders) {
+                let reason = fate.reason().replace(' ', "_");
+                let line = format!("recording.state={} recording.reason={reason}\n", fate.state());
+                assert!(ladder.contains(&line), "{line}");
+            }
+        }
+    }
 }

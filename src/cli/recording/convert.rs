@@ -48,19 +48,12 @@ impl Convert {
     /// The recording can't be read, nothing of it can be decoded, or the file can't be written.
     pub fn run(self, out: &mut dyn Write) -> anyhow::Result<()> {
         let place = files::one(&self.path)?;
-        let keys = self.keys.read()?;
-        let mut reader = Reader::open(&place, &keys)?;
-        let beside = Beside::of(&place, &reader, &keys)?;
+        let mut reader = files::open(&place, &self.keys)?;
+        let beside = Beside::of(&place, &reader, &self.keys.read()?)?;
         let sound = Sound::of(&reader);
-        let (mut unread, is_any) = sound.unread();
+        let mut unread = read_some(&sound, &self.path)?;
         unread.extend(beside.iter().flat_map(Beside::unread));
         let warnings: Vec<String> = unread.iter().map(|whose| said_of(whose, &self.path)).collect();
-        if !is_any {
-            match warnings.first() {
-                Some(warning) => bail!("{warning}"),
-                None => bail!("no packet of audio is in {}", self.path.display()),
-            }
-        }
         files::is_not_own(&self.output)?;
         let (rate_hz, samples) = (sound.rate_hz, sound.samples);
         if samples > (u64::from(u32::MAX) - HEADER_BYTES as u64) / FRAME_BYTES {
@@ -131,20 +124,39 @@ fn write_wav(sound: Sound, reader: &mut Reader, file: File, path: &Path) -> anyh
     Ok(count)
 }
 
-/// What is to be said of a stream that isn't decoded.
-fn said_of(whose: &Whose, path: &Path) -> String {
-    let who = match whose.channel {
+/// The streams of a recording that aren't decoded, beside those that are.
+///
+/// # Errors
+/// None is decoded.
+pub(super) fn read_some(sound: &Sound, path: &Path) -> anyhow::Result<Vec<Whose>> {
+    let (unread, is_any) = sound.unread();
+    match unread.first() {
+        _ if is_any => Ok(unread),
+        Some(whose) => bail!("{}", said_of(whose, path)),
+        None => bail!("no packet of audio is in {}", path.display()),
+    }
+}
+
+/// Whose channel it is, in a word.
+pub(super) const fn who(channel: Channel) -> &'static str {
+    match channel {
         Channel::Caller => "caller",
         Channel::Callee => "callee",
-    };
+    }
+}
+
+/// What is to be said of a stream that isn't decoded.
+fn said_of(whose: &Whose, path: &Path) -> String {
+    let who = who(whose.channel);
+    // A dynamic type's clock is all that the packets tell of it.
     let codec = match (whose.payload_type, whose.clock_hz) {
-        (18, _) => "G.729",
-        (96.., 8_000) => "AMR",
-        (96.., 16_000) => "AMR-WB",
-        _ => "a codec that isn't known here",
+        (18, _) => "is G.729",
+        (96.., 8_000) => "may be AMR",
+        (96.., 16_000) => "may be AMR-WB",
+        _ => "is of a codec that isn't known here",
     };
     format!(
-        "what the {who} says is {codec} (payload type {}, {} Hz), which isn't decoded here: open {} with Wireshark (Telephony, \
+        "what the {who} says {codec} (payload type {}, {} Hz), which isn't decoded here: open {} with Wireshark (Telephony, \
          RTP, RTP Player), or send it with rtptools' `rtpplay -f FILE HOST/PORT` to whatever plays that codec",
         whose.payload_type,
         whose.clock_hz,

@@ -51,7 +51,7 @@ impl Erase {
         let body: Value = query.iter().map(|(name, value)| (*name, json!(value))).collect();
         let (mut gone, mut stay) = (0, 0);
         loop {
-            let answer = control.send(Method::POST, "/v1/recordings/erase", Some(&body))?;
+            let answer = control.send_patiently(Method::POST, "/v1/recordings/erase", Some(&body))?;
             let before = gone;
             for row in rows(&answer, "erased") {
                 match text(row, "became").as_str() {
@@ -106,18 +106,15 @@ fn would(
     query: &[(&str, String)],
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
+    // All of them: whoever says yes erases all of them.
     let listing = Listing {
-        json: false,
+        json: true,
         full: false,
         limit: None,
     };
     let found = match id {
         Some(id) => vec![control.get(&format!("/v1/recordings/{id}"), &[])?],
-        None => {
-            let found = list::all(control, query, listing)?;
-            found.say_cut();
-            found.rows
-        }
+        None => list::all(control, query, listing)?.rows,
     };
     for row in &found {
         let until = screen::time(row, "not_before");

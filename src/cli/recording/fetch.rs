@@ -1,7 +1,7 @@
 //! `umbra recording get` and `play`: a recording from the running server.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek as _, Write};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,8 @@ const DIGITS: usize = 16;
 
 const ABOUT: &str = "\
 Fetch a recording's audio from the running server: a WAV file, or the RTP dump of a codec that isn't decoded; a sealed one comes \
-in clear. It is written to a file that ends in .part and named when all of it is there. Asked again after a break, it goes on where \
+in clear. It is written to a file that ends in .part and named when all of it is there that there is; of a call that goes on that \
+is what was said so far. Asked again after a break, it goes on where \
 that ended, if the recording is still the same.
 
 Each access is in the audit log.";
@@ -58,7 +59,11 @@ impl Get {
             .output
             .unwrap_or_else(|| PathBuf::from(format!("{}.{}", self.id, text(&row, "audio"))));
         let bytes = audio(control, self.id, &row, &path)?;
-        writeln!(out, "{}: {bytes} bytes", path.display())?;
+        let so_far = match text(&row, "state").as_str() {
+            "running" => " so far; its call goes on: fetch it again when that is over",
+            _ => "",
+        };
+        writeln!(out, "{}: {bytes} bytes{so_far}", path.display())?;
         if self.chain {
             let chain = path.with_file_name(format!("{}.chain", self.id));
             let bytes = whole(
@@ -89,26 +94,34 @@ impl Play {
         }
         // Before anything is fetched, which is noted.
         let player = player::found()?;
-        let file = Passing::new(self.id);
-        audio(control, self.id, &row, &file.0)?;
-        player.play(&file.0)
+        let mut file = nameless()?;
+        fill(control, &format!("/v1/recordings/{}/audio", self.id), None, &file)?;
+        file.rewind()?;
+        player.play(file)
     }
 }
 
-/// A file that goes when it was heard.
-struct Passing(PathBuf);
-
-impl Passing {
-    fn new(id: Id) -> Self {
-        Self(std::env::temp_dir().join(format!("umbra-{id}-{}.wav", std::process::id())))
-    }
-}
-
-impl Drop for Passing {
-    fn drop(&mut self) {
-        // It may never have come so far.
-        drop(fs::remove_file(&self.0));
-    }
+/// A file that has no name any more: nothing of it is left when this process and the player have ended, however they end.
+fn nameless() -> anyhow::Result<File> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+    let name = format!("umbra-{:016x}", u64::from_ne_bytes(seed));
+    let path = std::env::temp_dir().join(name);
+    let written = || {
+        format!(
+            "{} can't be written: set TMPDIR to a folder that can",
+            path.display()
+        )
+    };
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(written)?;
+    fs::remove_file(&path).with_context(written)?;
+    Ok(file)
 }
 
 /// Fetches a recording's audio into a file; how many bytes it has.
@@ -145,7 +158,16 @@ fn whole(control: &Control, target: &str, tag: Option<&str>, path: &Path) -> any
         .mode(0o600)
         .open(&part)
         .with_context(written)?;
-    let from = file.metadata().with_context(written)?.len();
+    let total = fill(control, target, tag, &file)?;
+    file.sync_all()
+        .and_then(|()| fs::rename(&part, path))
+        .with_context(|| format!("{} can't be written", path.display()))?;
+    Ok(total)
+}
+
+/// Fetches what is at `target` into a file; how many bytes it has. With a tag it goes on behind what is in it.
+fn fill(control: &Control, target: &str, tag: Option<&str>, file: &File) -> anyhow::Result<u64> {
+    let from = file.metadata()?.len();
     let go_on = tag.filter(|_| from > 0).map(|tag| GoOn { from, tag });
     let bar = progress::bar(target.to_owned(), Unit::Bytes, None);
     let mut total = from;
@@ -165,9 +187,6 @@ fn whole(control: &Control, target: &str, tag: Option<&str>, path: &Path) -> any
         outcome => outcome?,
     }
     bar.finish_and_clear();
-    file.sync_all()
-        .and_then(|()| fs::rename(&part, path))
-        .with_context(|| format!("{} can't be written", path.display()))?;
     Ok(total)
 }
 

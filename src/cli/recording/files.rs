@@ -10,8 +10,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use crate::records::recorder::Sealing;
-use crate::records::recordings::Place;
+use crate::records::recordings::read::Reader;
 use crate::records::recordings::seal::Keys;
+use crate::records::recordings::{Error, Place};
 
 /// How far below a folder recordings are looked for: the server's own have a year, a month and a day.
 const DEPTH_MAX: usize = 8;
@@ -62,6 +63,22 @@ pub(super) fn one(file: &Path) -> anyhow::Result<Place> {
              either with .sealed, or ID.chain), beside the other file of that ID"
         ),
     }
+}
+
+/// A recording, to be read.
+///
+/// # Errors
+/// It, its chain or a key can't be read.
+pub(super) fn open(place: &Place, keys: &KeyFolder) -> anyhow::Result<Reader> {
+    Reader::open(place, &keys.read()?).map_err(|error| match error {
+        Error::Absent(path) => anyhow::anyhow!(
+            "{} isn't there, and without both its files a recording can't be read: put it beside the other one; of a running \
+             server's, `umbra recording get {} --chain` fetches both",
+            path.display(),
+            place.recording
+        ),
+        error => error.into(),
+    })
 }
 
 /// The recordings that paths name: files, or folders with all that is in them. Each once, by their names.

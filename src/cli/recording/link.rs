@@ -25,7 +25,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Prints a link by which whoever has it hears the recording, and nothing else, until it ends.
+    /// Prints the path and query of a link by which whoever has it hears the recording, and nothing else, until it ends.
     ///
     /// # Errors
     /// What the server says.
@@ -42,6 +42,12 @@ impl Link {
                 text(&link, "url"),
                 screen::time(&link, "expires_at")
             )?;
+            // For whoever reads it here; a program knows its server's name.
+            drop(writeln!(
+                std::io::stderr(),
+                "umbra: it opens behind the address in api.listen of the conf, on that machine alone; for others have a proxy \
+                 pass /recordings/ on to that"
+            ));
         }
         Ok(())
     }

@@ -1,15 +1,19 @@
 //! Whoever plays a WAV file on this machine.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// Players, the first that is looked for first, and what each is told before the file.
+/// The file by the name that a player is given.
+const INPUT: &str = "/dev/stdin";
+
+/// Players, the first that is looked for first, and what each is told before the file, which has no ending to tell its kind.
 const PLAYERS: [(&str, &[&str]); 4] = [
     ("paplay", &[]),
     ("aplay", &["-q"]),
-    ("play", &["-q"]),
+    ("play", &["-q", "-t", "wav"]),
     ("ffplay", &["-nodisp", "-autoexit", "-loglevel", "error"]),
 ];
 
@@ -45,11 +49,12 @@ impl Player {
     ///
     /// # Errors
     /// The player can't be started, or fails.
-    pub(super) fn play(&self, file: &Path) -> anyhow::Result<()> {
+    pub(super) fn play(&self, file: File) -> anyhow::Result<()> {
         let name = self.program.display();
         let status = Command::new(&self.program)
             .args(self.options)
-            .arg(file)
+            .arg(INPUT)
+            .stdin(file)
             .status()
             .with_context(|| format!("{name} can't be started"))?;
         match status.success() {

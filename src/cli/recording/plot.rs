@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::convert;
 use super::files::{self, KeyFolder};
 use super::picture::{self, COLUMNS, Peaks};
 use super::shades;
 use super::sound::Sound;
 use crate::cli::when;
-use crate::records::recordings::read::Reader;
+use crate::rtp::recording::dump::Whose;
 
 const ABOUT: &str = "\
 Draw a recording: both channels over time, with what was paused, lost, not written or passed while a server was down shaded and \
@@ -48,11 +49,11 @@ impl Plot {
             );
         }
         let place = files::one(&self.path)?;
-        let mut reader = Reader::open(&place, &self.keys.read()?)?;
+        let mut reader = files::open(&place, &self.keys)?;
         let shades = shades::of(&reader);
         let sound = Sound::of(&reader);
         let mut peaks = Peaks::new(sound.samples);
-        let (unread, _) = sound.unread();
+        let unread = convert::read_some(&sound, &self.path)?;
         let rate_hz = sound.rate_hz;
         let length_s = sound.samples as f64 / f64::from(rate_hz.max(1));
         sound.read(&mut reader, &mut |frames| {
@@ -68,11 +69,16 @@ impl Plot {
             },
             None => "not finished".to_owned(),
         };
-        let about = format!(
+        let mut about = format!(
             "began {} ({}), {length_s:.1} s, {rate_hz} Hz, {state}",
             head.began,
             when::show_time(head.began)
         );
+        let not_drawn: Vec<String> = unread.iter().map(not_drawn).collect();
+        for stream in &not_drawn {
+            about += "; ";
+            about += stream;
+        }
         let svg = picture::draw(&head.recording.to_string(), &about, length_s, &peaks, &shades);
         files::create(&self.output)?
             .write_all(svg.as_bytes())
@@ -82,13 +88,19 @@ impl Plot {
             "{output}: {length_s:.1} s in {COLUMNS} columns, {} parts shaded",
             shades.len()
         )?;
-        for whose in &unread {
-            writeln!(
-                out,
-                "not drawn: payload type {} ({} Hz) isn't decoded here",
-                whose.payload_type, whose.clock_hz
-            )?;
+        for stream in &not_drawn {
+            writeln!(out, "{stream}")?;
         }
         Ok(())
     }
+}
+
+/// What is to be said of a stream that isn't in the picture.
+fn not_drawn(whose: &Whose) -> String {
+    format!(
+        "not drawn: payload type {} ({} Hz) of the {}, which isn't decoded here",
+        whose.payload_type,
+        whose.clock_hz,
+        convert::who(whose.channel)
+    )
 }

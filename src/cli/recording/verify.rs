@@ -17,18 +17,22 @@ use crate::cli::screen::{self, Form};
 use crate::cli::when;
 use crate::records::recordings::chain::Sha;
 use crate::records::recordings::seal::Keys;
-use crate::records::recordings::verify::{Change, Seals, Verdict, moment, verify};
+use crate::records::recordings::verify::{Change, Compared, Seals, Verdict, moment, verify};
 use crate::records::recordings::{Place, is_busy};
 
 const ABOUT: &str = "\
 Say whether recordings are as they were written. Each byte of the audio is compared with the chain beside it, and the chain \
 with itself, so that whatever was changed, cut off, added or exchanged is named with its block and its time.
 
-A chain that was made anew together with its audio is only found by the digits of its end, which the call's record and the \
-audit log have: --sha256. The running server, asked for an ID, takes those of its audit log.
+A chain that was made anew together with its audio is only found by the digits of its end, which the audit log has: --sha256. \
+The running server, asked for an ID, takes those of its audit log. What the end was compared with is said each time.
 
 Exit code 0: all that is there is as it was written; a recording that still runs is said to be unfinished. 1: something \
 isn't, or can't be read.";
+
+/// What can be done where the server had no key.
+const UNCHECKED_BY_SERVER: &str = "put the key that sealed it into the server's recordings.keys, or verify the server's own files \
+     with --keys DIR";
 
 /// What `recording verify` takes.
 #[derive(Args, Debug)]
@@ -40,7 +44,7 @@ pub struct Verify {
     what: Vec<PathBuf>,
     #[command(flatten)]
     keys: KeyFolder,
-    /// The digits of the end of the one recording that is named, as its call's record or the audit log has them
+    /// The digits of the end of the one recording that is named, as the audit log has them
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     sha256: Option<Sha>,
     #[command(flatten)]
@@ -93,14 +97,13 @@ impl Verify {
         };
         let on_disk = places
             .iter()
-            .map(|place| Ok(local(place, keys.as_ref(), self.sha256)));
+            .map(|place| local(place, keys.as_ref(), self.sha256));
         let asked = control.iter().flat_map(|control| {
             let expected = self.sha256;
             ids.iter().map(move |id| ask(control, *id, expected))
         });
         let (mut rows, mut right, mut wrong) = (Vec::new(), 0, Vec::new());
         for checked in on_disk.chain(asked) {
-            let checked: Checked = checked?;
             match checked.is_right {
                 true => right += 1,
                 false => wrong.push(checked.sentence.clone()),
@@ -135,24 +138,15 @@ fn local(place: &Place, keys: Option<&Keys>, expected: Option<Sha>) -> Checked {
     fields.insert("folder".into(), place.day.display().to_string().into());
     let verdict = match verify(place, keys.unwrap_or(&Keys::default()), expected) {
         Ok(verdict) => verdict,
-        Err(error) => {
-            fields.extend([
-                ("verdict".to_owned(), json!("unreadable")),
-                ("sentence".to_owned(), error.to_string().into()),
-            ]);
-            return Checked {
-                fields,
-                sentence: format!("{shown}: {error}"),
-                is_right: false,
-            };
-        }
+        Err(error) => return unreadable(fields, &shown.to_string(), &error.to_string()),
     };
     let moment = match verdict {
         Verdict::Changed { block, .. } if block > 0 => moment(place, block),
         Verdict::Torn { blocks } => moment(place, blocks + 1),
         Verdict::Changed { .. } | Verdict::Whole { .. } | Verdict::Unfinished { .. } => None,
     };
-    let mut sentence = format!("{shown}: {verdict}");
+    let compared = expected.map_or(Compared::Nothing, |_| Compared::Given);
+    let mut sentence = format!("{shown}: {}", verdict.said(compared));
     if let Some(moment) = &moment {
         let after_s = moment.after.as_secs_f64();
         sentence += &format!(
@@ -162,7 +156,7 @@ fn local(place: &Place, keys: Option<&Keys>, expected: Option<Sha>) -> Checked {
         fields.insert("after_s".into(), after_s.into());
         fields.insert("at".into(), moment.at.to_string().into());
     }
-    if let Value::Object(said) = recording_verdict(&verdict) {
+    if let Value::Object(said) = recording_verdict(&verdict, compared) {
         fields.extend(said);
     }
     let is_written = is_busy(place);
@@ -217,29 +211,50 @@ const fn cure(what: Change) -> &'static str {
             "keep these files as they are, and verify the audio of a copy or backup beside the same chain"
         }
         Change::Replaced => {
-            "compare the digits with those in the call's record and in the audit log; if they are right, look for the first \
-             files in a copy or backup"
+            "compare the digits with those in the audit log; if they are right, look for the first files in a copy or backup"
         }
         Change::Seal => "keep these files as they are, and look for the first ones in a copy or backup",
     }
 }
 
 /// What the running server finds.
-fn ask(control: &Control, id: Id, expected: Option<Sha>) -> anyhow::Result<Checked> {
+fn ask(control: &Control, id: Id, expected: Option<Sha>) -> Checked {
     let body = expected.map_or_else(|| json!({}), |sha| json!({"sha256": sha}));
-    let answer = control.send(Method::POST, &format!("/v1/recordings/{id}/verify"), Some(&body))?;
-    let (verdict, sentence) = (
+    let mut fields = Map::new();
+    fields.insert("recording".into(), id.to_string().into());
+    let asked = control.send_patiently(Method::POST, &format!("/v1/recordings/{id}/verify"), Some(&body));
+    let answer = match asked {
+        Ok(answer) => answer,
+        Err(trouble) => return unreadable(fields, &id.to_string(), &trouble.to_string()),
+    };
+    let (verdict, mut sentence) = (
         screen::text(&answer, "verdict"),
         screen::text(&answer, "sentence"),
     );
-    let mut fields = Map::new();
-    fields.insert("recording".into(), id.to_string().into());
+    if screen::text(&answer, "seals") == "unchecked" {
+        sentence += ": ";
+        sentence += UNCHECKED_BY_SERVER;
+        fields.insert("cure".into(), UNCHECKED_BY_SERVER.into());
+    }
     if let Value::Object(answer) = answer {
         fields.extend(answer);
     }
-    Ok(Checked {
+    Checked {
         fields,
         sentence: format!("{id}: {sentence}"),
         is_right: matches!(verdict.as_str(), "whole" | "unfinished"),
-    })
+    }
+}
+
+/// One that nobody could look at.
+fn unreadable(mut fields: Map<String, Value>, shown: &str, why: &str) -> Checked {
+    fields.extend([
+        ("verdict".to_owned(), json!("unreadable")),
+        ("sentence".to_owned(), why.into()),
+    ]);
+    Checked {
+        fields,
+        sentence: format!("{shown}: {why}"),
+        is_right: false,
+    }
 }

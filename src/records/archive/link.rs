@@ -3,11 +3,14 @@
 //! The signature is HMAC-SHA-256 over what the link is for, the recording and the Unix second at which it ends, by a secret that
 //! never leaves the server's folder. Removing that file and starting anew ends all links at once.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -23,6 +26,10 @@ pub const PATH: &str = "/recordings/";
 /// What a signature is for; another one would need another text.
 const PURPOSE: &str = "umbra recording link 1, to be heard";
 const SECRET_BYTES: usize = 32;
+/// How often it is noted at the most that a link to a recording is over.
+const NOTED_EACH: Duration = Duration::from_secs(3_600);
+/// Of so many recordings that is remembered.
+const OVERDUE_MAX: usize = 4_096;
 
 /// Why no links can be given.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +50,31 @@ pub enum NoLinks {
 pub enum Refused {
     /// We have not signed it so.
     Forged,
-    /// Its time is over.
-    Expired,
+    /// Its time is over, since then.
+    Expired(Wall),
+}
+
+/// Of which recordings it was noted lately that a link to them is over.
+#[derive(Default)]
+pub(super) struct Overdue(Mutex<HashMap<Id, Wall>>);
+
+impl Overdue {
+    /// Whether this is the first in an hour.
+    pub(super) fn is_first(&self, recording: Id, now: Wall) -> bool {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_late = |at: &Wall| now.since(*at) < NOTED_EACH;
+        if noted.get(&recording).is_some_and(is_late) {
+            return false;
+        }
+        if noted.len() >= OVERDUE_MAX {
+            noted.retain(|_, at| is_late(at));
+        }
+        // Without room it may be noted once more.
+        if noted.len() < OVERDUE_MAX {
+            noted.insert(recording, now);
+        }
+        true
+    }
 }
 
 /// What signs links, and reads them again.
@@ -91,19 +121,20 @@ impl Signer {
         format!("{PATH}{recording}?expires={expires}&signature={signature}")
     }
 
-    /// Whether this recording may be heard by a link that says these.
+    /// Until when this recording may be heard by a link that says these.
     ///
     /// # Errors
     /// [`Refused`]
-    pub fn check(&self, recording: Id, expires: &str, signature: &str, now: Wall) -> Result<(), Refused> {
+    pub fn check(&self, recording: Id, expires: &str, signature: &str, now: Wall) -> Result<Wall, Refused> {
         let signature: [u8; 32] = text::unhex(signature.as_bytes()).ok_or(Refused::Forged)?;
         self.mac(recording, expires)
             .verify_slice(&signature)
             .map_err(|_| Refused::Forged)?;
         let expires: i64 = expires.parse().map_err(|_| Refused::Forged)?;
-        match now.as_millis() < expires.saturating_mul(1_000) {
-            true => Ok(()),
-            false => Err(Refused::Expired),
+        let until = Wall::from_millis(expires.saturating_mul(1_000));
+        match now < until {
+            true => Ok(until),
+            false => Err(Refused::Expired(until)),
         }
     }
 
@@ -179,8 +210,8 @@ mod tests {
                 noon().plus(Duration::from_secs(seconds)),
             )
         };
-        assert_eq!([at(0), at(59)], [Ok(()), Ok(())]);
-        assert_eq!([at(60), at(1_000_000)], [Err(Refused::Expired); 2]);
+        assert_eq!([at(0), at(59)], [Ok(until); 2]);
+        assert_eq!([at(60), at(1_000_000)], [Err(Refused::Expired(until)); 2]);
     }
 
     #[test]
@@ -207,6 +238,15 @@ mod tests {
         // Nobody learns from one of ours that is over whether another one was.
         let late = noon().plus(Duration::from_secs(3_600));
         assert_eq!(ours.check(id, &expires, &changed, late), Err(Refused::Forged));
+    }
+
+    #[test]
+    fn that_a_link_is_over_is_noted_once_an_hour() {
+        let (overdue, [one, other]) = (Overdue::default(), [7, 8].map(Id::from_bits));
+        let noted = |id, seconds| overdue.is_first(id, noon().plus(Duration::from_secs(seconds)));
+        assert!(noted(one, 0) && noted(other, 1));
+        assert!(!noted(one, 2) && !noted(one, 3_599));
+        assert!(noted(one, 3_600) && !noted(one, 3_601));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 # sh check.sh FOLDER: says which lines of the audit log aren't as they were written.
 before=''
-for file in "$1"/audit-*.jsonl; do
+# By their numbers: a clock may have been set back.
+for number in $(ls "$1" | sed -n 's/^audit-.*-\([0-9]*\)\.jsonl$/\1/p' | sort -n); do
+    file=$(echo "$1"/audit-*-"$number".jsonl)
     line_number=0
     while IFS= read -r line; do
         line_number=$((line_number + 1))

@@ -13,7 +13,7 @@ use super::line::kept;
 use super::lines::{Lines, Stop};
 use crate::base::id::Id;
 use crate::base::limits::AUDIT_LINE_BYTES_MAX;
-use crate::records::recordings::chain::{Sha, taken_apart};
+use crate::records::recordings::chain::{Sha, link, taken_apart};
 
 /// Bytes of the table's beginning.
 const HEAD: u64 = 8;
@@ -93,16 +93,26 @@ fn look_up(table: &Path, length: u64, recording: Id) -> io::Result<Option<Option
     Ok(Some(None))
 }
 
-/// The digits that the line there says the recording has.
+/// The digits that the line there says the recording has. One that doesn't follow on the line before says nothing: it was
+/// changed since.
 fn said(log: &Path, at: u64, recording: Id) -> io::Result<Option<Sha>> {
     let file = File::open(log)?;
-    let mut bytes = Vec::new();
     let rest = file.metadata()?.len().saturating_sub(at);
-    bytes.resize(rest.min(AUDIT_LINE_BYTES_MAX) as usize, 0);
-    file.read_exact_at(&mut bytes, at)?;
-    let line = bytes.split(|c| *c == b'\n').next();
-    let said = line.and_then(taken_apart).and_then(|(text, _)| kept(text));
-    Ok(said.filter(|(id, _)| *id == recording).map(|(_, sha)| sha))
+    let mut line = vec![0; rest.min(AUDIT_LINE_BYTES_MAX) as usize];
+    file.read_exact_at(&mut line, at)?;
+    let length = at.min(AUDIT_LINE_BYTES_MAX);
+    let mut before = vec![0; length as usize];
+    file.read_exact_at(&mut before, at - length)?;
+    if before.pop() != Some(b'\n') {
+        return Ok(None);
+    }
+    let before = before.rsplit(|c| *c == b'\n').next().and_then(taken_apart);
+    let line = line.split(|c| *c == b'\n').next().and_then(taken_apart);
+    let (Some((_, before)), Some((text, sha))) = (before, line) else {
+        return Ok(None);
+    };
+    let said = kept(text).filter(|(id, _)| *id == recording && link(Some(before), text) == sha);
+    Ok(said.map(|(_, sha)| sha))
 }
 
 /// Where a file's `kept` lines are, as far as its lines are as they were written.

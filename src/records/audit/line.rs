@@ -22,10 +22,12 @@ pub(super) fn form() -> u32 {
 pub enum Who<'a> {
     /// Whoever has the control socket: the command line.
     Control,
+    /// Whoever reaches the API's TCP address: any program on this machine, or what stands before it.
+    Tcp,
     /// Whoever has this account's key.
     Account(&'a str),
-    /// Whoever was given a link.
-    Link,
+    /// Whoever was given the link that ends then.
+    Link(Wall),
     /// The server, by itself.
     Server,
 }
@@ -93,7 +95,9 @@ impl<'a> Line<'a> {
             Who::Control => Cow::Borrowed("control"),
             // Somebody may have named an account by a telephone number.
             Who::Account(name) => format!("account {}", account_name(name)).into(),
-            Who::Link => "link".into(),
+            Who::Tcp => "tcp".into(),
+            // As the line of its making says it.
+            Who::Link(until) => format!("link until {}", until.text()).into(),
             Who::Server => "server".into(),
         };
         open_text(&Written {

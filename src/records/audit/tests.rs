@@ -202,6 +202,20 @@ fn the_digits_of_a_recording_are_found_in_whichever_file_they_are() {
 }
 
 #[test]
+fn a_line_that_was_changed_since_says_nothing_of_a_recording_s_end() {
+    let mut folder = Folder::new();
+    let (log, id) = (folder.open(), folder.id());
+    log.note(folder.now, &read(id)).expect("noted");
+    log.note(folder.now, &kept(id, sha(1))).expect("noted");
+    let file = folder.files().remove(0);
+    let text = fs::read_to_string(&file).expect("text");
+    fs::write(&file, text.replace(&sha(1).to_string(), &sha(2).to_string())).expect("room");
+    assert_eq!(log.end_of(id).expect("read"), None);
+    fs::write(&file, text).expect("room");
+    assert_eq!(log.end_of(id).expect("read"), Some(sha(1)));
+}
+
+#[test]
 fn the_first_digits_that_were_noted_of_a_recording_are_its_digits() {
     let mut folder = Folder::new();
     let (log, id) = (folder.open(), folder.id());

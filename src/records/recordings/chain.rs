@@ -26,7 +26,7 @@
 //! Every line ends in `,"sha256":"` and 64 hexadecimal digits, `"}` and a line feed. What stands before that is the line's
 //! *text*. The digits are the SHA-256 of the 64 digits of the line before, followed by the line's text; of the first line's
 //! text alone. So no line can be changed, left out, added or moved without all digits after it becoming others. The last
-//! line's digits also stand in the call's record: who compares them knows that the whole chain wasn't made anew either.
+//! line's digits also stand in the audit log: who compares them knows that the whole chain wasn't made anew either.
 //!
 //! With nothing but a shell:
 //!

@@ -24,7 +24,7 @@ pub enum Verdict {
         samples: u64,
         /// How many marks say that something is missing.
         gaps: u64,
-        /// The digits of its last line: those in the call's record are to be the same.
+        /// The digits of its last line: those in the audit log are to be the same.
         sha256: Sha,
         /// Whether its seals were looked at.
         seals: Seals,
@@ -90,7 +90,7 @@ pub enum Change {
     EndRemoved,
     /// The chain's last line.
     End,
-    /// It isn't the one whose end the call's record tells of: its chain was made anew, or what was whole isn't any more.
+    /// It isn't the one whose end is known: its chain was made anew, or what was whole isn't any more.
     Replaced,
     /// The block isn't what was sealed: who changed it has made the chain anew, without the key.
     Seal,
@@ -112,7 +112,7 @@ impl fmt::Display for Change {
             Self::LinesAdded => "something was added behind the chain's last line",
             Self::EndRemoved => "the chain was cut off behind it",
             Self::End => "the last line of the chain was changed",
-            Self::Replaced => "it doesn't end as its call's record says",
+            Self::Replaced => "it doesn't end with the digits that it was compared with",
             Self::Seal => "it isn't what was sealed with the account's key",
         })
     }
@@ -161,8 +161,51 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// What a recording's end was compared with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Compared {
+    /// With the digits that whoever asked has given.
+    Given,
+    /// With those that the audit log has of it.
+    AuditLog,
+    /// With nothing: what was made in its place together with its chain can't be told from it.
+    Nothing,
+}
+
+impl Compared {
+    /// Its name in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Given => "given",
+            Self::AuditLog => "audit log",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
+impl Verdict {
+    /// In words, with what its end was compared with.
+    pub fn said(&self, compared: Compared) -> String {
+        let is_replaced = match self {
+            Self::Changed { what, .. } => *what == Change::Replaced,
+            Self::Whole { .. } | Self::Unfinished { .. } | Self::Torn { .. } => false,
+        };
+        let is_whole = matches!(self, Self::Whole { .. });
+        let with = match compared {
+            Compared::Given if is_replaced => ": those that were given",
+            Compared::AuditLog if is_replaced => ": those in the audit log",
+            Compared::Given if is_whole => "; it ends with the digits that were given",
+            Compared::AuditLog if is_whole => "; it ends as the audit log says",
+            Compared::Nothing if is_whole => "; there was nothing to compare its end with",
+            // What is wrong with it is so whatever its end is, and what runs has none.
+            Compared::Given | Compared::AuditLog | Compared::Nothing => "",
+        };
+        format!("{self}{with}")
+    }
+}
+
 /// Reads all of a recording and compares it with what its chain says. Without its key a sealed one is checked too, but for
-/// the seals themselves. `expected` are the digits of its last line as its call's record has them: without them nobody can
+/// the seals themselves. `expected` are the digits of its last line as the audit log has them: without them nobody can
 /// tell a recording from one that was made in its place.
 ///
 /// # Errors

@@ -6,17 +6,19 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, Sender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Asker, refusal};
+use super::Asker;
 use crate::api::error::ApiError;
 use crate::api::fields::{Asked, Named, missing};
 use crate::api::native::backup::Pieces;
 use crate::api::native::{Desk, blocking, id_of};
 use crate::api::range::{self, Wanted};
 use crate::base::id::Id;
-use crate::base::limits::{RECORDING_READER_PATIENCE, RECORDINGS_READ_AT_ONCE, RETRY_AFTER_S};
+use crate::base::limits::{
+    RECORDING_READER_PATIENCE, RECORDINGS_READ_AT_ONCE, RECORDINGS_READ_BY_LINK, RETRY_AFTER_S,
+};
 use crate::records::archive::{Kind, Opened, Part};
 
 /// Bytes that are read at a time.
@@ -54,25 +56,30 @@ pub(in crate::api::native) async fn by_link(
     let expires = asked.text("expires")?.ok_or_else(|| missing("expires"))?;
     let signature = asked.text("signature")?.ok_or_else(|| missing("signature"))?;
     asked.done()?;
-    desk.ask_archive(Asker::Link, move |archive, _, now| {
-        archive.may_hear(now, id, &expires, &signature)
-    })
-    .await?;
-    desk.give(Asker::Link, id, Part::Audio, &method, &headers).await
+    let now = desk.now();
+    // It isn't known yet until when.
+    let asker = Asker::Link(now);
+    let until = desk
+        .ask_archive(asker, move |archive, _, _| {
+            archive.may_hear(now, id, &expires, &signature)
+        })
+        .await?;
+    desk.give(Asker::Link(until), id, Part::Audio, &method, &headers)
+        .await
 }
 
 impl Desk {
     /// One of the places for those who read recordings, until it is dropped.
     pub(super) fn place_to_read(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let place = self.readers.clone().try_acquire_owned();
-        place.map_err(|_| {
-            let sentence =
-                format!("{RECORDINGS_READ_AT_ONCE} recordings are being read at once: try again in a moment");
-            ApiError {
-                retry_after_s: Some(RETRY_AFTER_S),
-                ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_readers", sentence)
-            }
-        })
+        place_of(&self.readers, RECORDINGS_READ_AT_ONCE)
+    }
+
+    /// One of the places for whoever asks. Those who have links have some of their own: they can't keep others from reading.
+    fn place_of(&self, asker: &Asker) -> Result<OwnedSemaphorePermit, ApiError> {
+        match asker {
+            Asker::Owner | Asker::Tcp | Asker::Account(_) => self.place_to_read(),
+            Asker::Link(_) => place_of(&self.link_readers, RECORDINGS_READ_BY_LINK),
+        }
     }
 
     async fn give(
@@ -83,17 +90,19 @@ impl Desk {
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
-        let place = self.place_to_read()?;
+        let place = self.place_of(&asker)?;
         let opened = self
             .ask_archive(asker.clone(), move |archive, who, now| {
                 archive.open(who, now, id, part)
             })
             .await?;
         let (bytes, etag) = (opened.bytes, opened.digits.map(|digits| format!("\"{digits}\"")));
+        let is_head = method == Method::HEAD;
+        // RFC 9110 §14.2: a range is for GET alone.
         let wanted = etag
             .as_ref()
+            .filter(|_| !is_head)
             .map_or(Wanted::All, |etag| range::wanted(headers, etag, bytes));
-        let is_head = method == Method::HEAD;
         let given = match wanted {
             Wanted::All => bytes.checked_sub(1).map(|last| [0, last]),
             Wanted::Part { first, last } => Some([first, last]),
@@ -109,9 +118,10 @@ impl Desk {
         let (desk, now) = (self.clone(), self.now());
         let opened = blocking(move || {
             let noted = desk.archive.note_read(asker.who(), now, &opened, noted, said);
+            let noted = noted.map_err(|error| asker.refusal(error));
             noted.map(|()| opened)
         });
-        let opened = opened.await?.map_err(refusal)?;
+        let opened = opened.await??;
         let mut response = match wanted {
             Wanted::Beyond => {
                 let sentence = format!("the recording has {bytes} bytes: ask for some of these");
@@ -162,6 +172,18 @@ impl Desk {
     }
 }
 
+/// One of so many places, until it is dropped.
+fn place_of(places: &Arc<Semaphore>, count: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+    let place = places.clone().try_acquire_owned();
+    place.map_err(|_| {
+        let sentence = format!("{count} recordings are being read at once: try again in a moment");
+        ApiError {
+            retry_after_s: Some(RETRY_AFTER_S),
+            ..ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_readers", sentence)
+        }
+    })
+}
+
 const fn media_type(kind: Kind) -> &'static str {
     match kind {
         Kind::Wav => "audio/wav",
@@ -191,8 +213,9 @@ fn send(opened: Opened, range: [u64; 2], place: OwnedSemaphorePermit) -> Body {
     tokio::spawn(async move {
         // Until all is sent.
         let _place = place;
+        let recording = opened.recording;
         if let Err(why) = send_pieces(opened, range, &sender).await {
-            tracing::warn!("a recording was not given to its end: {why}");
+            tracing::warn!("the recording {recording} was not given to its end: {why}");
         }
     });
     Body::new(Pieces(pieces))

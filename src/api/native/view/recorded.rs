@@ -6,7 +6,7 @@ use super::time;
 use crate::records::archive::Row;
 use crate::records::recordings::index::State;
 use crate::records::recordings::read::Summary;
-use crate::records::recordings::verify::{Seals, Verdict};
+use crate::records::recordings::verify::{Compared, Seals, Verdict};
 
 /// A recording as lists have it. What its chain doesn't say, because that can't be read, is `null`.
 pub(in crate::api::native) fn recording(row: &Row) -> Value {
@@ -47,8 +47,8 @@ pub(in crate::api::native) fn described(row: &Row, summary: Option<&Summary>) ->
     view
 }
 
-/// Whether a recording is as it was written.
-pub(crate) fn verdict(verdict: &Verdict) -> Value {
+/// Whether a recording is as it was written, and what its end was compared with.
+pub(crate) fn verdict(verdict: &Verdict, compared: Compared) -> Value {
     let mut view = match verdict {
         Verdict::Whole {
             blocks,
@@ -76,6 +76,7 @@ pub(crate) fn verdict(verdict: &Verdict) -> Value {
             json!({"verdict": "changed", "block": block, "what": what.to_string()})
         }
     };
-    view["sentence"] = json!(verdict.to_string());
+    view["compared"] = json!(compared.name());
+    view["sentence"] = json!(verdict.said(compared));
     view
 }

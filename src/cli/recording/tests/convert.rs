@@ -232,10 +232,20 @@ fn what_isnt_decoded_is_named_with_who_reads_it() {
     let (output, said) = converted(&written, &[]);
     let said = said.expect("the caller can be decoded");
     assert!(
-        said.contains("what the callee says is AMR-WB (payload type 97, 16000 Hz), which isn't decoded here")
-            && said.contains("Wireshark"),
+        said.contains(
+            "what the callee says may be AMR-WB (payload type 97, 16000 Hz), which isn't decoded here"
+        ) && said.contains("Wireshark"),
         "{said}"
     );
+    let picture = written.dir.path().join("call.svg");
+    let said = umbra(&["plot", text(&written.chain), "-o", text(&picture)]).expect("the caller can be drawn");
+    let drawn = std::fs::read_to_string(&picture).expect("a picture");
+    for said in [said, drawn] {
+        assert!(
+            said.contains("not drawn: payload type 97 (16000 Hz) of the callee"),
+            "{said}"
+        );
+    }
     let ([left, right], rate_hz) = channels(&output);
     assert_eq!(
         seconds(&left, rate_hz, 400),

@@ -113,7 +113,8 @@ fn a_recording_that_was_made_anew_is_found_by_the_digits_of_the_first() {
     let written = written(&begin(1, Audio::Wav), &[]);
     let said = umbra(&["verify", text(&written.chain), "--sha256", &"0a".repeat(32)]).expect_err("another");
     assert!(
-        said.contains("it doesn't end as its call's record says") && said.contains("compare the digits"),
+        said.contains("it doesn't end with the digits that it was compared with: those that were given")
+            && said.contains("compare the digits"),
         "{said}"
     );
     let fault = Cli::try_parse_from(["umbra", "recording", "verify", "x.wav", "--sha256", "12"]);

@@ -98,7 +98,7 @@ impl Pen {
     }
 
     /// Ends a recording that a killed server left, and that nobody goes on with: at its last whole block, with a mark.
-    /// `None` if there was nothing in it: then its files are gone. `expected` are the digits that its call's record has of its
+    /// `None` if there was nothing in it: then its files are gone. `expected` are the digits that the audit log has of its
     /// end, if it has them: then it was whole once, and nothing may be missing now.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ pub(super) fn open(place: &Place, keys: &Keys, expected: Option<Sha>) -> Result<
         return Err(damaged("it is another recording's"));
     }
     if expected.is_some_and(|expected| chain.end.as_ref().map(|end| end.sha) != Some(expected)) {
-        return Err(damaged("it was whole, says its call's record, with another end"));
+        return Err(damaged("it was whole, says the audit log, with another end"));
     }
     let seal = seal_of(&found, &chain.head, keys)?;
     let files = (file, audio(&found, &chain.head)?);
