@@ -210,7 +210,7 @@ impl Ear {
                 Stage::Dump(Box::new(Dump::going_on(begin.at, 0)), span)
             }
         };
-        if let Some(start) = self.start(shard, now, begin) {
+        if let Some(start) = self.start(shard, moment(now, begin.at), begin) {
             self.add(begin.recording, shard, stage, Job::Begin(start));
         }
     }

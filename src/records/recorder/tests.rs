@@ -53,6 +53,8 @@ struct Stage {
     orders: Orders,
     ring: Producer,
     clock: Arc<AtomicU64>,
+    /// By how many milliseconds the wall's clock was set forward.
+    set: Arc<AtomicU64>,
     told: Arc<Mutex<Vec<Report>>>,
     rounds: u32,
     /// What it is to do lies there.
@@ -80,6 +82,7 @@ impl Stage {
 
     fn noting_in(dir: &Path, ms: u64, sealing: Sealing, log: &str) -> Self {
         let clock = Arc::new(AtomicU64::new(ms));
+        let set = Arc::new(AtomicU64::new(0));
         let told = Arc::new(Mutex::new(Vec::new()));
         let audit = audit(&dir.join(log));
         let is_deaf = Arc::new(AtomicBool::new(false));
@@ -91,8 +94,15 @@ impl Stage {
                 archive: archive(dir, &audit),
                 audit,
                 clock: Box::new({
-                    let clock = clock.clone();
-                    move || now(clock.load(Ordering::Relaxed))
+                    let (clock, set) = (clock.clone(), set.clone());
+                    move || {
+                        let now = now(clock.load(Ordering::Relaxed));
+                        let set = Duration::from_millis(set.load(Ordering::Relaxed));
+                        Now {
+                            wall: now.wall.plus(set),
+                            ..now
+                        }
+                    }
                 }),
                 tell: Box::new({
                     let (told, is_deaf) = (told.clone(), is_deaf.clone());
@@ -119,6 +129,7 @@ impl Stage {
             orders,
             ring: producer,
             clock,
+            set,
             told,
             rounds: 0,
             scribe_sleeps: false,
@@ -371,6 +382,41 @@ fn a_recording_of_a_killed_server_goes_on_in_the_same_file_with_the_gap_marked()
             marks[0].what,
             What::Restarted {
                 silent_ms: 2_000..=3_500,
+                ..
+            }
+        ),
+        "{marks:?}"
+    );
+}
+
+#[test]
+fn a_clock_that_is_set_forward_in_a_call_makes_no_silence_when_the_server_is_killed() {
+    const HOUR_MS: u64 = 3_600_000;
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    let begin = stage.begin(1, Sound::Narrow);
+    stage.order(Order::Begin(begin.clone()));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    stage.set.store(HOUR_MS, Ordering::Relaxed);
+    stage.run(seconds(2));
+    drop(stage);
+    let mut stage = Stage::at(dir.path(), 6_000);
+    stage.set.store(HOUR_MS, Ordering::Relaxed);
+    stage.order(Order::GoOn(begin));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    stage.order(Order::End(id(1), stage.now().at));
+    stage.run(ROUND);
+    let (frames, marks) = read(&stage.place(1));
+    assert!((64_000..64_500).contains(&frames.len()), "{}", frames.len());
+    assert!(both(&frames[48_000..]) > 15_000, "{}", both(&frames[48_000..]));
+    assert!(
+        matches!(
+            marks[0].what,
+            What::Restarted {
+                silent_ms: 2_000..=3_500,
+                clock_ms: 3_599_900..=3_600_100,
                 ..
             }
         ),
