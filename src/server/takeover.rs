@@ -177,15 +177,13 @@ impl Left {
         let of_calls = self.calls.iter_mut().flatten().map(|call| &mut call.record);
         let all = self.records.iter_mut().chain(of_calls);
         let mut open: Vec<&mut Cdr> = all.filter(|record| is_open(record)).collect();
-        let Some(since) = open.iter().map(|record| record.arrived_at).min() else {
-            return;
-        };
-        let index = match Index::scan_since(dir, Some(since)) {
-            Ok((index, _)) => index,
-            Err(error) => {
-                return tracing::warn!("what was recorded of calls that were left isn't known: {error}");
-            }
-        };
+        let calls = open
+            .iter()
+            .map(|record| (record.call_id, [record.arrived_at, record.ended_at]));
+        let (index, scanned) = Index::of_calls(dir, calls);
+        for sentence in scanned.said {
+            tracing::warn!("what was recorded of a call that was left isn't known: {sentence}");
+        }
         for record in &mut open {
             let found = index.of_call(record.call_id).next().map(|entry| entry.recording);
             record.recording = left_of(record, found);
