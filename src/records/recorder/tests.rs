@@ -197,6 +197,7 @@ impl Stage {
                     payload_type: 8,
                     coding: *coding,
                     is_event: false,
+                    is_back: false,
                     marker: false,
                     payload,
                 });
@@ -590,6 +591,7 @@ fn a_recorder_with_its_threads_stops_with_everything_written() {
             payload_type: 8,
             coding: Some(Coding::A),
             is_event: false,
+            is_back: false,
             marker: false,
             payload: &[0; PACKET],
         });

@@ -67,6 +67,7 @@ impl Sent {
             payload_type: self.payload_type,
             coding: self.coding,
             is_event: self.is_event,
+            is_back: false,
             payload: &self.payload,
         }
     }
@@ -345,6 +346,39 @@ fn comfort_noise_and_keys_are_silence_and_no_loss() {
     wanted[4_800..6_400].fill(0);
     same(&played.left, &wanted, ());
     assert_eq!(played.marks, []);
+}
+
+#[test]
+fn an_outage_that_no_number_tells_of_is_marked_with_the_time_that_passed() {
+    const OUTAGE_MS: u64 = 61_000;
+    let (codes, decoded) = tone(440, 8_000);
+    let sent = paced(&codes, 160, 0, Coding::A);
+    let (mut stereo, mut played) = (Stereo::new(Rate::Narrow, BEGUN), Played::default());
+    for packet in &sent[..25] {
+        stereo.hear(&packet.heard());
+    }
+    let later = Duration::from_millis(OUTAGE_MS);
+    for ms in (0..OUTAGE_MS).step_by(100) {
+        played.add_all(&mut stereo, sent[25].at + Duration::from_millis(ms));
+    }
+    for (index, packet) in sent[25..].iter().enumerate() {
+        stereo.hear(&Heard {
+            at: packet.at + later,
+            timestamp: packet.timestamp + 8 * OUTAGE_MS as u32,
+            is_back: index == 0,
+            ..packet.heard()
+        });
+    }
+    let end = ms(1_000) + later;
+    stereo.end(end);
+    played.add_all(&mut stereo, end);
+    same(&played.left[488_000 + 4_200..], &decoded[4_200..], ());
+    let what = What::Lost {
+        channel: Channel::Caller,
+        packets: 3_050,
+        samples: 488_000,
+    };
+    assert_eq!(played.marks, [Mark { at: 4_000, what }]);
 }
 
 #[test]

@@ -62,6 +62,8 @@ pub(super) struct Track {
     is_anew: bool,
     /// What was laid last can't be read.
     is_unread: bool,
+    /// The number of the packet that came first after an outage.
+    back: Option<i64>,
 }
 
 /// Packets of one timeline.
@@ -240,6 +242,7 @@ impl Track {
             is_running: false,
             is_anew: false,
             is_unread: false,
+            back: None,
         }
     }
 
@@ -290,6 +293,7 @@ impl Track {
     /// The first packet of a stream.
     fn begin(&mut self, heard: &Heard<'_>, keeps: Keeps) {
         self.aside = None;
+        self.back = None;
         self.voice.renew();
         let queue = self.stream.take().map(|stream| stream.queue).unwrap_or_default();
         let stream = self.stream.insert(Stream::new(heard, queue));
@@ -304,6 +308,9 @@ impl Track {
         if let Some(stream) = &mut self.stream {
             let place = stream.place(heard);
             stream.take(heard, place, keeps);
+            if heard.is_back {
+                self.back = Some(place.seq);
+            }
         }
     }
 
@@ -366,6 +373,7 @@ impl Track {
     /// Those that were set aside are the stream.
     fn adopt(&mut self, aside: Aside) {
         self.is_anew = true;
+        self.back = None;
         self.voice.renew();
         self.stream = Some(aside.stream);
     }
@@ -498,14 +506,19 @@ impl Track {
             self.is_anew = false;
             sheet.note(said, What::Restarted { channel });
         }
+        let is_back = self.back.take_if(|seq| *seq <= packet.seq).is_some();
         if let Some(next) = next
-            && packet.seq > next.seq
+            && (packet.seq > next.seq || is_back)
             && !is_hidden
         {
             let ticks = packet.ts.saturating_sub(next.ts).max(0);
             let samples = ticks.saturating_mul(sheet.rate.per_tick());
-            let lost = (packet.seq - next.seq).unsigned_abs();
-            sheet.lose(channel, self.cursor, (lost, samples.unsigned_abs()));
+            let lost = match is_back {
+                false => packet.seq - next.seq,
+                // Its numbers don't say: as many of this one's length as there is time for.
+                true => (ticks / packet.ticks().max(1)).max(1),
+            };
+            sheet.lose(channel, self.cursor, (lost.unsigned_abs(), samples.unsigned_abs()));
         }
         match packet.holds {
             Holds::Audio(_) | Holds::Decoded => self.is_unread = false,

@@ -32,6 +32,7 @@ fn dumped(whose: Whose, callee: &mut dyn FnMut() -> Vec<u8>) -> Written {
             payload_type: whose.payload_type,
             coding: None,
             is_event: false,
+            is_back: false,
             payload,
         });
     };
