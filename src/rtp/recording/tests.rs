@@ -349,6 +349,28 @@ fn comfort_noise_and_keys_are_silence_and_no_loss() {
 }
 
 #[test]
+fn what_is_lost_behind_comfort_noise_is_marked_where_it_would_have_been() {
+    let (codes, _) = tone(440, 8_000);
+    let mut sent = paced(&codes, 160, 0, Coding::A);
+    for packet in &mut sent[10..20] {
+        packet.payload_type = 13;
+        packet.coding = None;
+        packet.payload = vec![60];
+    }
+    sent.remove(20);
+    let what = What::Lost {
+        channel: Channel::Caller,
+        packets: 1,
+        // How long the noise before it was meant to be isn't known.
+        samples: 320,
+    };
+    assert_eq!(
+        record(Rate::Narrow, &sent, 1_000).marks,
+        [Mark { at: 3_040, what }]
+    );
+}
+
+#[test]
 fn an_outage_that_no_number_tells_of_is_marked_with_the_time_that_passed() {
     const OUTAGE_MS: u64 = 61_000;
     let (codes, decoded) = tone(440, 8_000);

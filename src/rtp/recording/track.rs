@@ -518,7 +518,8 @@ impl Track {
                 // Its numbers don't say: as many of this one's length as there is time for.
                 true => (ticks / packet.ticks().max(1)).max(1),
             };
-            sheet.lose(channel, self.cursor, (lost.unsigned_abs(), samples.unsigned_abs()));
+            let at = said.saturating_sub(samples);
+            sheet.lose(channel, at, (lost.unsigned_abs(), samples.unsigned_abs()));
         }
         match packet.holds {
             Holds::Audio(_) | Holds::Decoded => self.is_unread = false,
