@@ -2,7 +2,7 @@
 
 mod opening;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub(super) struct Ear {
     shared: Arc<Shared>,
     rings: Vec<Consumer>,
     orders: Inbox,
+    /// Orders that came while packets were heard: what was heard before them may lie behind those packets.
+    came: VecDeque<Ordered>,
     /// Looked through for each packet.
     open: HashMap<Id, Open, ahash::RandomState>,
     /// Those with orders that are obeyed behind the packets.
@@ -110,6 +112,7 @@ impl Ear {
             missed: vec![0; rings.len()],
             rings,
             orders,
+            came: VecDeque::new(),
             open: HashMap::default(),
             late: Vec::new(),
             news,
@@ -130,6 +133,9 @@ impl Ear {
             let now = self.shared.now();
             self.round(now);
             if leaves {
+                if !self.came.is_empty() {
+                    self.round(now);
+                }
                 return self.leave(now);
             }
             std::thread::sleep(ROUND);
@@ -163,9 +169,7 @@ impl Ear {
         self.rings = rings;
         self.shared.status.missed(self.missed.iter().sum());
         self.shared.report_again();
-        for id in std::mem::take(&mut self.late) {
-            self.obey_late(id);
-        }
+        self.obey_all_late();
         for (id, open) in &mut self.open {
             if open.looked_at <= now.at {
                 self.out.give_whole(*id, open, now.at);
@@ -176,24 +180,48 @@ impl Ear {
         self.out.look_at_disk(now.at, &self.open);
     }
 
-    fn take_orders(&mut self) {
-        let mut taken = Vec::new();
-        self.orders.take(|ordered| taken.push(ordered));
-        for Ordered { shard, now, order } in taken {
+    /// Takes what waits, and does what begins a recording.
+    fn take_begins(&mut self) {
+        let before = self.came.len();
+        self.orders.take(|ordered| self.came.push_back(ordered));
+        let mut at = before;
+        while let Some(Ordered { order, .. }) = self.came.get(at) {
             match order {
-                Order::Begin(begin) => self.begin(shard, now, &begin),
-                Order::GoOn(begin) => self.go_on(shard, now, &begin),
-                Order::Pause(id, at) => self.put(id, moment(now, at), Late::Pause),
-                Order::Resume(id, at) => self.put(id, moment(now, at), Late::Resume),
-                Order::End(id, at) => self.put(id, moment(now, at), Late::End),
-                // Nobody goes on with it: the keeper finds where it lies, and ends it.
-                Order::EndLeft(_) => {}
-                Order::Drop(short) if self.open.contains_key(&short.recording) => {
-                    self.put(short.recording, now, Late::Drop(short));
+                Order::Begin(_) | Order::GoOn(_) => {
+                    let begins = self.came.remove(at);
+                    begins.into_iter().for_each(|begins| self.obey(begins));
                 }
-                // A process before began it.
-                Order::Drop(short) => drop(self.out.job(Job::Drop(short))),
+                Order::Pause(..)
+                | Order::Resume(..)
+                | Order::End(..)
+                | Order::EndLeft(_)
+                | Order::Drop(_) => {
+                    at += 1;
+                }
             }
+        }
+    }
+
+    fn take_orders(&mut self) {
+        let mut taken = std::mem::take(&mut self.came);
+        self.orders.take(|ordered| taken.push_back(ordered));
+        taken.into_iter().for_each(|ordered| self.obey(ordered));
+    }
+
+    fn obey(&mut self, Ordered { shard, now, order }: Ordered) {
+        match order {
+            Order::Begin(begin) => self.begin(shard, now, &begin),
+            Order::GoOn(begin) => self.go_on(shard, now, &begin),
+            Order::Pause(id, at) => self.put(id, moment(now, at), Late::Pause),
+            Order::Resume(id, at) => self.put(id, moment(now, at), Late::Resume),
+            Order::End(id, at) => self.put(id, moment(now, at), Late::End),
+            // Nobody goes on with it: the keeper finds where it lies, and ends it.
+            Order::EndLeft(_) => {}
+            Order::Drop(short) if self.open.contains_key(&short.recording) => {
+                self.put(short.recording, now, Late::Drop(short));
+            }
+            // A process before began it.
+            Order::Drop(short) => drop(self.out.job(Job::Drop(short))),
         }
     }
 
@@ -295,6 +323,13 @@ impl Ear {
         }
     }
 
+    /// All that was heard before them is heard.
+    pub(super) fn obey_all_late(&mut self) {
+        for id in std::mem::take(&mut self.late) {
+            self.obey_late(id);
+        }
+    }
+
     fn obey_late(&mut self, id: Id) {
         let Some(open) = self.open.get_mut(&id) else {
             return;
@@ -325,13 +360,13 @@ impl Ear {
         }
     }
 
-    fn hear(&mut self, heard: &Heard<'_>) {
+    pub(super) fn hear(&mut self, heard: &Heard<'_>) {
         let id = heard.tap.recording;
         if let Some(open) = self.open.get_mut(&id) {
             return open.stage.hear(heard);
         }
         // Its begin was ordered before its tap. If it isn't there then, it is over, or was refused.
-        self.take_orders();
+        self.take_begins();
         if let Some(open) = self.open.get_mut(&id) {
             open.stage.hear(heard);
         }

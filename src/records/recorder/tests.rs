@@ -181,28 +181,20 @@ impl Stage {
         self.scribe.rest();
     }
 
+    /// What is said in one round comes.
+    fn say(&mut self) {
+        self.rounds += 1;
+        let at = self.now().at;
+        for voice in &self.speaking {
+            self.ring.hear(&heard(voice, at, self.rounds));
+        }
+        self.clock.fetch_add(ROUND.as_millis() as u64, Ordering::Relaxed);
+    }
+
     /// So much time goes by.
     fn run(&mut self, time: Duration) {
         for _ in 0..time.as_millis() / ROUND.as_millis() {
-            self.rounds += 1;
-            let at = self.now().at;
-            for (tap, coding, payload) in &self.speaking {
-                self.ring.hear(&Heard {
-                    tap: *tap,
-                    at,
-                    ssrc: 7,
-                    seq: self.rounds as u16,
-                    timestamp: self.rounds * PACKET as u32,
-                    clock_hz: 8_000,
-                    payload_type: 8,
-                    coding: *coding,
-                    is_event: false,
-                    is_back: false,
-                    marker: false,
-                    payload,
-                });
-            }
-            self.clock.fetch_add(ROUND.as_millis() as u64, Ordering::Relaxed);
+            self.say();
             self.ear.round(self.shared.now());
             if !self.scribe_sleeps {
                 self.scribes();
@@ -237,6 +229,28 @@ impl Stage {
 
     fn place(&self, number: u128) -> Place {
         Place::of(&self.shared.settings.config.dir, id(number), noon())
+    }
+}
+
+/// A packet of one who speaks.
+fn heard(
+    (tap, coding, payload): &(Tap, Option<Coding>, [u8; PACKET]),
+    at: Instant,
+    number: u32,
+) -> Heard<'_> {
+    Heard {
+        tap: *tap,
+        at,
+        ssrc: 7,
+        seq: number as u16,
+        timestamp: number * PACKET as u32,
+        clock_hz: 8_000,
+        payload_type: 8,
+        coding: *coding,
+        is_event: false,
+        is_back: false,
+        marker: false,
+        payload,
     }
 }
 
