@@ -35,6 +35,13 @@ pub(super) fn of_audio(mark: &recording::Mark, lost: Loss) -> Option<Mark> {
             samples,
             why: Loss::Codec,
         },
+        recording::What::Crowded {
+            channel: of, samples, ..
+        } => What::Lost {
+            channel: channel(of),
+            samples,
+            why: Loss::Overload,
+        },
     };
     Some(Mark { at: mark.at, what })
 }

@@ -533,7 +533,12 @@ impl Track {
                 };
                 let samples = us.clamp(0, UNREAD_MAX) * i64::from(sheet.rate.hz()) / 1_000_000;
                 if !is_hidden {
-                    sheet.leave_unread(channel, said, payload_type, samples.unsigned_abs());
+                    let what = What::Unread {
+                        channel,
+                        payload_type,
+                        samples: samples.unsigned_abs(),
+                    };
+                    sheet.leave_out(said, what);
                 }
                 self.is_unread = true;
             }
@@ -588,9 +593,18 @@ impl Track {
         });
         let shown = samples.get(hidden..shown).unwrap_or_default();
         let shown_from = from.saturating_add(hidden as i64);
-        let missing = shown.len() - sheet.timeline.write(self.channel, shown_from, shown);
-        if missing > 0 {
-            sheet.lose(self.channel, shown_from, (1, missing as u64));
+        // What lies before this is given out already.
+        let closed = sheet.timeline.from().saturating_sub(shown_from);
+        let late = usize::try_from(closed).unwrap_or(0).min(shown.len());
+        if late > 0 {
+            sheet.lose(self.channel, shown_from, (1, late as u64));
+        }
+        let written = sheet.timeline.write(self.channel, shown_from, shown);
+        let ahead = (shown.len() - late).saturating_sub(written);
+        if ahead > 0 {
+            let at = shown_from.saturating_add((shown.len() - ahead) as i64);
+            let (channel, samples) = (self.channel, ahead as u64);
+            sheet.leave_out(at, What::Crowded { channel, samples });
         }
         self.cursor = from.saturating_add(samples.len() as i64);
         // What was written a while ago may lie a little further ahead.
