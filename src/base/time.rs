@@ -70,6 +70,14 @@ impl Wall {
         Duration::from_millis(if ms > 0 { ms as u64 } else { 0 })
     }
 
+    /// This time moved earlier by `by`, saturating.
+    pub fn minus(self, by: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
     /// This time moved later by `by`, saturating.
     pub fn plus(self, by: Duration) -> Self {
         Self(

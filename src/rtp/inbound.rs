@@ -312,6 +312,16 @@ impl Reception {
         Arrival::Ours
     }
 
+    /// Whether a packet of audio is where the stream's clock is by now, to a second.
+    fn is_in_time(&self, now: Instant, timestamp: u32, payload: &Payload) -> bool {
+        let clock_hz = payload.clock_hz;
+        let transit = packet::ticks(now.since(Instant::default()), clock_hz).wrapping_sub(timestamp);
+        let moved = |before: u32| (transit.wrapping_sub(before) as i32).unsigned_abs();
+        !payload.is_event
+            && self.clock_hz == clock_hz
+            && self.transit.is_some_and(|before| moved(before) < clock_hz)
+    }
+
     // RFC 3550 §A.8. Events are left out: all packets of one event carry its first moment.
     fn time(&mut self, now: Instant, timestamp: u32, clock_hz: u32) {
         if self.clock_hz != clock_hz {
@@ -401,6 +411,8 @@ pub struct Inbound {
     pub alive: Instant,
     /// When RTP of the peer's was last taken, or when waiting for it began.
     pub heard: Instant,
+    /// What comes now is the same source's after an outage, by whose numbers nobody can tell how many packets didn't come.
+    pub is_back: bool,
     timeline: u32,
 }
 
@@ -413,6 +425,7 @@ impl Inbound {
             counts: Counts::default(),
             alive: now,
             heard: now,
+            is_back: false,
             timeline: 0,
         }
     }
@@ -452,6 +465,11 @@ impl Inbound {
             Arrival::Ours => {}
             Arrival::Jumped => return None,
             Arrival::Restarted => {
+                // One that began anew would hardly go on by the same clock.
+                let went_on = |reception: &Reception| {
+                    payload.is_some_and(|payload| reception.is_in_time(now, header.timestamp, payload))
+                };
+                self.is_back = self.reception.as_ref().is_some_and(went_on);
                 self.begin(now, header);
                 self.reception.as_mut()?.arrive(header.seq);
             }

@@ -120,6 +120,45 @@ pub enum What {
         /// Samples of silence.
         samples: u64,
     },
+    /// There was no room yet for what was said, because nobody took what was said before: silence stands for it.
+    Crowded {
+        /// Whose.
+        channel: Channel,
+        /// Samples of silence.
+        samples: u64,
+    },
+}
+
+impl What {
+    /// Adds the samples of `more` that aren't there, if it says the same of the same channel; where there is no room for another
+    /// mark, whatever the codec.
+    fn takes(&mut self, more: Self, is_full: bool) -> bool {
+        let samples = match (self, more) {
+            (
+                Self::Unread {
+                    channel,
+                    payload_type,
+                    samples,
+                },
+                Self::Unread {
+                    channel: whose,
+                    payload_type: of,
+                    samples: more,
+                },
+            ) if *channel == whose && (is_full || *payload_type == of) => Some((samples, more)),
+            (
+                Self::Crowded { channel, samples },
+                Self::Crowded {
+                    channel: whose,
+                    samples: more,
+                },
+            ) if *channel == whose => Some((samples, more)),
+            (_, _) => None,
+        };
+        samples
+            .map(|(samples, more)| *samples = samples.saturating_add(more))
+            .is_some()
+    }
 }
 
 /// A recording in the making.
@@ -400,6 +439,7 @@ impl Sheet {
                 | What::Paused
                 | What::Resumed
                 | What::Restarted { .. }
+                | What::Crowded { .. }
                 | What::Unread { .. } => None,
             });
         match of_channel.next() {
@@ -424,31 +464,12 @@ impl Sheet {
         }
     }
 
-    /// So many samples of a channel can't be decoded.
-    fn leave_unread(&mut self, channel: Channel, at: i64, payload_type: u8, samples: u64) {
+    /// Samples of a channel aren't there, says `what`: added to what says the same already.
+    fn leave_out(&mut self, at: i64, what: What) {
         let is_full = self.marks.len() >= RECORDING_MARKS_MAX;
-        let known = self.marks.iter_mut().rev().find_map(|mark| match &mut mark.what {
-            What::Unread {
-                channel: whose,
-                payload_type: of,
-                samples,
-            } if *whose == channel && (is_full || *of == payload_type) => Some(samples),
-            What::Unread { .. }
-            | What::Lost { .. }
-            | What::Paused
-            | What::Resumed
-            | What::Restarted { .. } => None,
-        });
-        match known {
-            Some(known) => *known = known.saturating_add(samples),
-            None => self.mark(
-                at,
-                What::Unread {
-                    channel,
-                    payload_type,
-                    samples,
-                },
-            ),
+        let mut marks = self.marks.iter_mut().rev();
+        if !marks.any(|mark| mark.what.takes(what, is_full)) {
+            self.mark(at, what);
         }
     }
 

@@ -436,6 +436,7 @@ impl Relay {
                 return None;
             }
         }
+        let is_back = !payload.is_event && std::mem::take(&mut self.flow(port)?.inbound.is_back);
         let index = self.index(joined)?;
         let other = self.flows.get_mut(index)?.as_mut()?;
         if !other.way.sends() {
@@ -454,6 +455,8 @@ impl Relay {
         let bytes = packet::write(&header, packet, body)?;
         let leaves = if payload.is_event {
             Leaves::Event
+        } else if is_back {
+            Leaves::Back(payload.coding)
         } else {
             Leaves::Audio(payload.coding)
         };

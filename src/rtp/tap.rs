@@ -58,6 +58,9 @@ pub struct Heard<'a> {
     pub coding: Option<Coding>,
     /// A key as an RFC 4733 telephone-event, and no audio.
     pub is_event: bool,
+    /// It came first after so long an outage that our numbers don't tell how many packets didn't come: they go on behind the
+    /// last one, and the timestamp says how long it was.
+    pub is_back: bool,
     /// The payload.
     pub payload: &'a [u8],
 }
@@ -241,7 +244,8 @@ fn head(heard: &Heard<'_>) -> [u8; HEAD_BYTES] {
             Some(Coding::Mu) => 2,
             Some(Coding::G722) => 3,
         } | u8::from(heard.is_event) << 7
-            | u8::from(heard.marker) << 6,
+            | u8::from(heard.marker) << 6
+            | u8::from(heard.is_back) << 5,
     );
     head
 }
@@ -268,13 +272,14 @@ fn read(mut head: &[u8]) -> (Heard<'static>, usize) {
         clock_hz,
         marker: what & 0x40 != 0,
         payload_type,
-        coding: match what & 0x3f {
+        coding: match what & 0x1f {
             1 => Some(Coding::A),
             2 => Some(Coding::Mu),
             3 => Some(Coding::G722),
             _ => None,
         },
         is_event: what & 0x80 != 0,
+        is_back: what & 0x20 != 0,
         payload: &[],
     };
     (heard, length)

@@ -177,21 +177,20 @@ impl Left {
     /// the journal knows what was so when they were called. `dir`: where recordings lie. Returns what the recorder is to be told
     /// of those that are over.
     pub(super) fn look_for_recordings(&mut self, dir: &Path) -> Vec<recording::Order> {
-        let over = self.records.iter().map(|record| record.arrived_at).min();
+        let of_calls = self.calls.iter().flatten().map(|call| &call.record);
+        let asked = self
+            .records
+            .iter()
+            .chain(of_calls.filter(|record| is_open(record)));
+        let calls = asked.map(|record| (record.call_id, [record.arrived_at, record.ended_at]));
+        let (index, scanned) = Index::of_calls(dir, calls);
         let of_calls = self.calls.iter_mut().flatten().map(|call| &mut call.record);
         let all = self.records.iter_mut().chain(of_calls);
-        let mut open: Vec<&mut Cdr> = all.filter(|record| is_open(record)).collect();
-        let Some(since) = open.iter().map(|record| record.arrived_at).chain(over).min() else {
-            return Vec::new();
-        };
-        let index = match Index::scan_since(dir, Some(since)) {
-            Ok((index, _)) => index,
-            Err(error) => {
-                tracing::warn!("what was recorded of calls that were left isn't known: {error}");
-                return Vec::new();
-            }
-        };
-        for record in &mut open {
+        let open = all.filter(|record| is_open(record));
+        for sentence in scanned.said {
+            tracing::warn!("what was recorded of a call that was left isn't known: {sentence}");
+        }
+        for record in open {
             let found = index.of_call(record.call_id).next();
             let found = found.map(|entry| (entry.recording, entry.known.as_ref().map(|known| known.sealed)));
             record.recording = left_of(record, found);

@@ -5,7 +5,7 @@ mod fax;
 mod news;
 mod opening;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -46,6 +46,8 @@ pub(super) struct Ear {
     shared: Arc<Shared>,
     rings: Vec<Consumer>,
     orders: Inbox,
+    /// Orders that came while packets were heard: what was heard before them may lie behind those packets.
+    came: VecDeque<Ordered>,
     /// Looked through for each packet.
     open: HashMap<Id, Open, ahash::RandomState>,
     /// Those with orders that are obeyed behind the packets.
@@ -127,6 +129,7 @@ impl Ear {
             missed: vec![0; rings.len()],
             rings,
             orders,
+            came: VecDeque::new(),
             open: HashMap::default(),
             late: Vec::new(),
             news,
@@ -147,6 +150,9 @@ impl Ear {
             let now = self.shared.now();
             self.round(now);
             if leaves {
+                if !self.came.is_empty() {
+                    self.round(now);
+                }
                 return self.leave(now);
             }
             std::thread::sleep(ROUND);
@@ -183,9 +189,7 @@ impl Ear {
         self.rings = rings;
         self.shared.status.missed(self.missed.iter().sum());
         self.shared.report_again();
-        for id in std::mem::take(&mut self.late) {
-            self.obey_late(id);
-        }
+        self.obey_all_late();
         for (id, open) in &mut self.open {
             if open.looked_at <= now.at {
                 self.out.give_whole(*id, open, now.at);
@@ -196,40 +200,65 @@ impl Ear {
         self.out.look_at_disk(now.at, &self.open);
     }
 
-    fn take_orders(&mut self) {
-        let mut taken = Vec::new();
-        self.orders.take(|ordered| taken.push(ordered));
-        for Ordered { shard, now, order } in taken {
+    /// Takes what waits, and does what begins a recording.
+    fn take_begins(&mut self) {
+        let before = self.came.len();
+        self.orders.take(|ordered| self.came.push_back(ordered));
+        let mut at = before;
+        while let Some(Ordered { order, .. }) = self.came.get(at) {
             match order {
-                Order::Begin(begin) => self.begin(shard, now, &begin),
-                Order::GoOn(begin) => self.go_on(shard, now, &begin),
-                Order::Pause(id, at) => self.put(id, moment(now, at), Late::Pause),
-                Order::Resume(id, at) => self.put(id, moment(now, at), Late::Resume),
-                Order::Fax(id, fax) => self.put(id, now, Late::Fax(fax)),
-                Order::End(id, at) => self.put(id, moment(now, at), Late::End),
-                // Somebody goes on with it after all.
-                Order::EndLeft(id, _) if self.open.contains_key(&id) => {}
-                Order::EndLeft(id, began) => {
-                    let call = id;
-                    // What lies beside it too, if anything does.
-                    for recording in [id, aside_of(id)] {
-                        let left = Abandoned {
-                            recording,
-                            call,
-                            began,
-                        };
-                        self.out.job(Job::EndLeft(left));
-                    }
+                Order::Begin(_) | Order::GoOn(_) => {
+                    let begins = self.came.remove(at);
+                    begins.into_iter().for_each(|begins| self.obey(begins));
                 }
-                Order::Drop(short) if self.open.contains_key(&short.recording) => {
-                    self.put(short.recording, now, Late::Drop(short));
+                Order::Pause(..)
+                | Order::Resume(..)
+                | Order::Fax(..)
+                | Order::End(..)
+                | Order::EndLeft(..)
+                | Order::Drop(_) => {
+                    at += 1;
                 }
-                // A process before began it.
-                Order::Drop(short) => {
-                    let recording = aside_of(short.recording);
-                    for short in [short, TooShort { recording, ..short }] {
-                        self.out.job(Job::Drop(short));
-                    }
+            }
+        }
+    }
+
+    fn take_orders(&mut self) {
+        let mut taken = std::mem::take(&mut self.came);
+        self.orders.take(|ordered| taken.push_back(ordered));
+        taken.into_iter().for_each(|ordered| self.obey(ordered));
+    }
+
+    fn obey(&mut self, Ordered { shard, now, order }: Ordered) {
+        match order {
+            Order::Begin(begin) => self.begin(shard, now, &begin),
+            Order::GoOn(begin) => self.go_on(shard, now, &begin),
+            Order::Pause(id, at) => self.put(id, moment(now, at), Late::Pause),
+            Order::Resume(id, at) => self.put(id, moment(now, at), Late::Resume),
+            Order::Fax(id, fax) => self.put(id, now, Late::Fax(fax)),
+            Order::End(id, at) => self.put(id, moment(now, at), Late::End),
+            // Somebody goes on with it after all.
+            Order::EndLeft(id, _) if self.open.contains_key(&id) => {}
+            Order::EndLeft(id, began) => {
+                let call = id;
+                // What lies beside it too, if anything does.
+                for recording in [id, aside_of(id)] {
+                    let left = Abandoned {
+                        recording,
+                        call,
+                        began,
+                    };
+                    self.out.job(Job::EndLeft(left));
+                }
+            }
+            Order::Drop(short) if self.open.contains_key(&short.recording) => {
+                self.put(short.recording, now, Late::Drop(short));
+            }
+            // A process before began it.
+            Order::Drop(short) => {
+                let recording = aside_of(short.recording);
+                for short in [short, TooShort { recording, ..short }] {
+                    self.out.job(Job::Drop(short));
                 }
             }
         }
@@ -241,7 +270,7 @@ impl Ear {
             Sound::Narrow | Sound::Wide => Stage::Audio(Box::new(Stereo::new(rate, begin.at))),
             Sound::Unread => Stage::dump(begin.at, 0),
         };
-        match self.start(shard, now, begin) {
+        match self.start(shard, moment(now, begin.at), begin) {
             Ok(start) => {
                 // Said at once: the call may be over before the disk takes anything of it.
                 let with = sealed(start.begin.key.as_ref().map_or(Cipher::None, Key::cipher));
@@ -343,11 +372,18 @@ impl Ear {
             return;
         };
         match late {
-            Late::Resume if open.late.is_empty() => self.obey(id, Turn::Resume(now.at)),
+            Late::Resume if open.late.is_empty() => self.turn(id, Turn::Resume(now.at)),
             Late::Resume | Late::Pause | Late::Fax(_) | Late::End | Late::Drop(_) => {
                 open.late.push((now, late));
                 self.late.push(id);
             }
+        }
+    }
+
+    /// All that was heard before them is heard.
+    pub(super) fn obey_all_late(&mut self) {
+        for id in std::mem::take(&mut self.late) {
+            self.obey_late(id);
         }
     }
 
@@ -358,8 +394,8 @@ impl Ear {
         let mut orders = std::mem::take(&mut open.late).into_iter();
         while let Some((now, late)) = orders.next() {
             match late {
-                Late::Pause => self.obey(id, Turn::Pause(now.at)),
-                Late::Resume => self.obey(id, Turn::Resume(now.at)),
+                Late::Pause => self.turn(id, Turn::Pause(now.at)),
+                Late::Resume => self.turn(id, Turn::Resume(now.at)),
                 Late::Fax(fax) => self.fax(id, now.at, fax),
                 // Where what was heard belongs isn't known yet.
                 Late::End if self.ends_later(id, now) => {
@@ -385,7 +421,7 @@ impl Ear {
         }
     }
 
-    fn obey(&mut self, id: Id, turn: Turn) {
+    fn turn(&mut self, id: Id, turn: Turn) {
         for id in self.family(id) {
             if let Some(open) = self.open.get_mut(&id) {
                 open.stage.obey(turn);
@@ -408,11 +444,11 @@ impl Ear {
         }
     }
 
-    fn hear(&mut self, heard: &Heard<'_>) {
+    pub(super) fn hear(&mut self, heard: &Heard<'_>) {
         let id = heard.tap.recording;
         if !self.hear_in(id, heard) {
             // Its begin was ordered before its tap. If it isn't there then, it is over, or was refused.
-            self.take_orders();
+            self.take_begins();
             self.hear_in(id, heard);
         }
     }

@@ -36,6 +36,13 @@ pub(super) fn of_audio(mark: &recording::Mark, lost: Loss, aside: Option<Id>) ->
             samples,
             why: Loss::Codec(aside),
         },
+        recording::What::Crowded {
+            channel: of, samples, ..
+        } => What::Lost {
+            channel: channel(of),
+            samples,
+            why: Loss::Overload,
+        },
     };
     Some(Mark { at: mark.at, what })
 }

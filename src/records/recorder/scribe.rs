@@ -56,6 +56,8 @@ struct Sheet {
     begin: pen::Begin,
     /// From when on it is heard.
     heard_from: Now,
+    /// And how far in it that is.
+    heard_after: Duration,
     stage: Stage,
     /// What its file begins with, until that is written.
     head: Option<Vec<u8>>,
@@ -188,6 +190,7 @@ impl Scribe {
             shard: start.shard,
             begin: start.begin,
             heard_from: start.heard_from,
+            heard_after: Duration::ZERO,
             stage,
             head: None,
             held: VecDeque::new(),
@@ -454,6 +457,7 @@ impl Sheet {
                     } => {
                         let (audio, rate_hz) = pen.kind();
                         is_new = is_empty;
+                        self.heard_after = Duration::from_millis(from * 1_000 / u64::from(rate_hz.max(1)));
                         let goes = News::Goes {
                             recording: id,
                             at: now.at,
@@ -495,6 +499,9 @@ impl Sheet {
         if self.head.is_some() || !self.held.is_empty() {
             room.check(&config.dir)?;
         }
+        // Somebody may have set it since.
+        let heard_from = shared.now().wall_of(self.heard_from.at);
+        pen.set_clock(heard_from.minus(self.heard_after));
         if let Some(head) = &self.head {
             let from = pen.samples();
             pen.write_packets(&Packets {

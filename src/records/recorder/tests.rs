@@ -209,27 +209,20 @@ impl Stage {
         self.scribe.desk.rest();
     }
 
+    /// What is said in one round comes.
+    fn say(&mut self) {
+        self.rounds += 1;
+        let at = self.now().at;
+        for voice in &self.speaking {
+            self.ring.hear(&heard(voice, at, self.rounds));
+        }
+        self.clock.fetch_add(ROUND.as_millis() as u64, Ordering::Relaxed);
+    }
+
     /// So much time goes by.
     fn run(&mut self, time: Duration) {
         for _ in 0..time.as_millis() / ROUND.as_millis() {
-            self.rounds += 1;
-            let at = self.now().at;
-            for (tap, coding, payload) in &self.speaking {
-                self.ring.hear(&Heard {
-                    tap: *tap,
-                    at,
-                    ssrc: 7,
-                    seq: self.rounds as u16,
-                    timestamp: self.rounds * PACKET as u32,
-                    clock_hz: 8_000,
-                    payload_type: 8,
-                    coding: *coding,
-                    is_event: false,
-                    marker: false,
-                    payload,
-                });
-            }
-            self.clock.fetch_add(ROUND.as_millis() as u64, Ordering::Relaxed);
+            self.say();
             let (each, first) = self.listens;
             if self.rounds % each == first {
                 self.ear.round(self.shared.now());
@@ -280,6 +273,28 @@ impl Stage {
 
     fn place(&self, number: u128) -> Place {
         Place::of(&self.shared.settings.config.dir, id(number), noon())
+    }
+}
+
+/// A packet of one who speaks.
+fn heard(
+    (tap, coding, payload): &(Tap, Option<Coding>, [u8; PACKET]),
+    at: Instant,
+    number: u32,
+) -> Heard<'_> {
+    Heard {
+        tap: *tap,
+        at,
+        ssrc: 7,
+        seq: number as u16,
+        timestamp: number * PACKET as u32,
+        clock_hz: 8_000,
+        payload_type: 8,
+        coding: *coding,
+        is_event: false,
+        is_back: false,
+        marker: false,
+        payload,
     }
 }
 
@@ -462,6 +477,41 @@ fn a_recording_of_a_killed_server_goes_on_in_the_same_file_with_the_gap_marked()
 }
 
 #[test]
+fn a_clock_that_is_set_forward_in_a_call_makes_no_silence_when_the_server_is_killed() {
+    const HOUR_MS: u64 = 3_600_000;
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    let begin = stage.begin(1, Sound::Narrow);
+    stage.order(Order::Begin(begin.clone()));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    stage.skew.store(HOUR_MS, Ordering::Relaxed);
+    stage.run(seconds(2));
+    drop(stage);
+    let mut stage = Stage::at(dir.path(), 6_000);
+    stage.skew.store(HOUR_MS, Ordering::Relaxed);
+    stage.order(Order::GoOn(begin));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    stage.order(Order::End(id(1), stage.now().at));
+    stage.run(ROUND);
+    let (frames, marks) = read(&stage.place(1));
+    assert!((64_000..64_500).contains(&frames.len()), "{}", frames.len());
+    assert!(both(&frames[48_000..]) > 15_000, "{}", both(&frames[48_000..]));
+    assert!(
+        matches!(
+            marks[0].what,
+            What::Restarted {
+                silent_ms: 2_000..=3_500,
+                clock_ms: 3_599_900..=3_600_100,
+                ..
+            }
+        ),
+        "{marks:?}"
+    );
+}
+
+#[test]
 fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was_heard() {
     let dir = folder();
     let mut stage = Stage::at(dir.path(), 0);
@@ -626,6 +676,7 @@ fn a_recorder_with_its_threads_stops_with_everything_written() {
             payload_type: 8,
             coding: Some(Coding::A),
             is_event: false,
+            is_back: false,
             marker: false,
             payload: &[0; PACKET],
         });

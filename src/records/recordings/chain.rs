@@ -18,6 +18,7 @@
 //! | `bytes` | how many bytes it has in the audio file; it begins where the one before it ends, the first one behind the 44 bytes of the WAV header (at byte 0 where there is none: sealed, or a dump) |
 //! | `nonce` | of a sealed block, see [`seal`](super::seal) |
 //! | `marks` | what happened in it: see [`What`], and [`Loss`] for its fields `why`, `aside` and `fax` |
+//! | `clock_ms` | by how many milliseconds the server's clock has been set forward since the recording's beginning, so that the time of a sample can be told; only where it was set |
 //! | `audio` | the SHA-256 of these bytes; or `silence`: then all of them are zero (a sealed file or a dump has none of them) |
 //! | `gaps` | how many marks say that something is missing |
 //!
@@ -267,6 +268,10 @@ pub enum What {
         silent_ms: u64,
         /// Blocks before it that had not reached the medium, and were taken out.
         cut_blocks: u64,
+        /// By how many milliseconds the server's clock had been set forward since the recording's beginning (back, if less
+        /// than 0): the silence is without them. Left out where it wasn't set.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        clock_ms: i64,
     },
     /// The server stopped, and nobody went on: whatever was said after this isn't here.
     Abandoned {
@@ -374,6 +379,13 @@ pub struct Front<'a> {
     pub nonce: Option<Nonce>,
     /// What happened in it.
     pub marks: &'a [Mark],
+    /// By how many milliseconds the server's clock has been set forward since the recording's beginning.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub clock_ms: i64,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// A block's line, as it is read.
@@ -392,6 +404,9 @@ pub struct Line {
     pub nonce: Option<Nonce>,
     /// What happened in it.
     pub marks: Vec<Mark>,
+    /// By how many milliseconds the server's clock has been set forward since the recording's beginning.
+    #[serde(default)]
+    pub clock_ms: i64,
     /// What its bytes are.
     pub audio: Content,
 }
@@ -530,13 +545,16 @@ fn added(kept: &mut What, more: What) -> bool {
             What::Restarted {
                 silent_ms,
                 cut_blocks,
+                clock_ms,
             },
             What::Restarted {
                 silent_ms: more,
                 cut_blocks: cut,
+                clock_ms: by_then,
             },
         ) => {
             *silent_ms = silent_ms.saturating_add(more);
+            *clock_ms = by_then;
             *cut_blocks = cut_blocks.saturating_add(cut);
             true
         }

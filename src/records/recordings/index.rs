@@ -24,6 +24,11 @@ use crate::base::time::Wall;
 const HEAD_BYTES_MAX: u64 = 4 << 10;
 /// Files that are named of those that can't be read.
 const NAMED_MAX: usize = 20;
+const DAY: Duration = Duration::from_secs(86_400);
+/// On so many days after a call's arrival its recording may have begun, and one more.
+const CALL_DAYS_MAX: u32 = 3;
+/// What is wrong with a chain of another recording.
+const ANOTHERS: &str = "its name or folder is another recording's";
 
 /// Whether a recording is whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -195,37 +200,58 @@ impl Index {
     /// # Errors
     /// The folder itself can't be read. One that isn't there holds nothing.
     pub fn scan(dir: &Path) -> Result<(Self, Scanned), Error> {
-        Self::scan_since(dir, None)
-    }
-
-    /// [`Index::scan`], but for what began on days before this time's.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn scan_since(dir: &Path, since: Option<Wall>) -> Result<(Self, Scanned), Error> {
         let (mut index, mut scanned) = (Self::empty(dir), Scanned::default());
-        let first = since.map(|since| day_of(dir, since));
-        // Dates are written so that they sort as text.
-        index.look_at_days(&mut scanned, |day| {
-            first.as_deref().is_none_or(|first| day >= first)
-        })?;
+        index.look_at_days(&mut scanned)?;
         Ok((index, scanned))
     }
 
-    /// Looks at the folders of the days that are wanted.
-    fn look_at_days(
-        &mut self,
-        scanned: &mut Scanned,
-        is_wanted: impl Fn(&Path) -> bool,
-    ) -> Result<(), Error> {
+    /// What is there of these calls, each with the times of its arrival and its end, as far as that is known. A recording has its
+    /// call's id, and lies in the folder of the day on which it began: nothing else is looked at, however much there is.
+    pub fn of_calls(dir: &Path, calls: impl IntoIterator<Item = (Id, [Wall; 2])>) -> (Self, Scanned) {
+        let (mut index, mut scanned) = (Self::empty(dir), Scanned::default());
+        for (call, [arrived, ended]) in calls {
+            let next = (0..CALL_DAYS_MAX).map(|days| arrived.plus(DAY * days));
+            let mut days: Vec<PathBuf> = next.chain([ended]).map(|at| day_of(dir, at)).collect();
+            days.sort_unstable();
+            days.dedup();
+            for day in days {
+                index.look_for(&day, call, &mut scanned);
+            }
+        }
+        (index, scanned)
+    }
+
+    /// Looks for one recording among those of a day.
+    fn look_for(&mut self, day: &Path, recording: Id, scanned: &mut Scanned) {
+        let place = Place {
+            day: day.to_owned(),
+            recording,
+        };
+        // It may become whole meanwhile: that is looked at second.
+        for (phase, state) in [(Phase::Part, State::Running), (Phase::Whole, State::Whole)] {
+            let chain = place.chain(phase);
+            match first_line(&chain) {
+                Ok(head) if Place::of(&self.dir, head.recording, head.began) == place => {
+                    self.add_in(&head, state, day.into());
+                    return;
+                }
+                Ok(_) => scanned.unreadable(unlisted(&chain, ANOTHERS)),
+                Err(NoFirst::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                // Nothing was in it yet.
+                Err(NoFirst::Torn) if phase == Phase::Part => {}
+                Err(why) => scanned.unreadable(unlisted(&chain, &why.to_string())),
+            }
+        }
+    }
+
+    /// Looks at the folders of all days.
+    fn look_at_days(&mut self, scanned: &mut Scanned) -> Result<(), Error> {
         let years = folders(&self.dir)?;
         for year in years.iter().rev() {
             for month in scanned.of(year, folders(year)).iter().rev() {
                 for day in scanned.of(month, folders(month)).iter().rev() {
-                    if is_wanted(day) {
-                        let files = scanned.of(day, list(day));
-                        self.look_at_day(&Arc::from(day.as_path()), &files, scanned);
-                    }
+                    let files = scanned.of(day, list(day));
+                    self.look_at_day(&Arc::from(day.as_path()), &files, scanned);
                 }
             }
         }
@@ -266,7 +292,7 @@ impl Index {
                 }
                 Ok(_) => {
                     left.insert(place.recording);
-                    scanned.unreadable(unlisted(file, "its name or folder is another recording's"));
+                    scanned.unreadable(unlisted(file, ANOTHERS));
                 }
                 // A kill as it was begun does that; it can be ended as others can.
                 Err(NoFirst::Torn) if phase == Phase::Part => {

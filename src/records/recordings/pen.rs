@@ -39,6 +39,9 @@ const SAMPLES_MAX: u64 = (u32::MAX as u64 - HEADER_BYTES as u64) / FRAME_BYTES;
 /// Samples of a header that doesn't know yet how many there will be: as many as there can be.
 const UNKNOWN: u32 = u32::MAX;
 
+/// A clock that goes wrong by so much has been set.
+const CLOCK_SET: Duration = Duration::from_secs(1);
+
 /// Recordings from which on they are synced together.
 const TOGETHER_FROM: usize = 16;
 
@@ -145,6 +148,8 @@ pub struct Pen {
     at: At,
     /// Marks that wait for the next line.
     marks: Vec<Mark>,
+    /// By how many milliseconds the clock has been set forward since the recording's beginning.
+    clock_ms: i64,
     /// What the disk said when it last refused, while nothing has been written since.
     trouble: Option<Unwritten>,
     /// Whether a write has left a part of something behind.
@@ -236,6 +241,7 @@ impl Pen {
             chain,
             at,
             marks: Vec::new(),
+            clock_ms: 0,
             trouble: None,
             torn: Torn::No,
             synced: Synced::default(),
@@ -304,6 +310,17 @@ impl Pen {
             0 => Ok(()),
             new => self.append(new, Bytes::Silence, None),
         }
+    }
+
+    /// Says what the clock shows at sample 0, as it is set now: lines say by how much it was set forward, so that whoever goes on
+    /// knows how long nobody listened.
+    pub fn set_clock(&mut self, zero: Wall) {
+        let ahead = zero.as_millis().saturating_sub(self.head.began.as_millis());
+        self.clock_ms = match Duration::from_millis(ahead.unsigned_abs()) >= CLOCK_SET {
+            true => ahead,
+            // It is put right all the time.
+            false => 0,
+        };
     }
 
     /// Says why what is missing before the next block was left out, where that wasn't the disk under this recording.
@@ -423,6 +440,7 @@ impl Pen {
             bytes: length,
             nonce: nonce_of,
             marks: &marks,
+            clock_ms: self.clock_ms,
         });
         if let (Some(seal), Some(nonce)) = (&self.seal, nonce_of) {
             seal.close(nonce, self.at.sha, &front, audio.to_mut())?;

@@ -351,6 +351,7 @@ mod tests {
             payload_type: 111,
             coding: None,
             is_event: false,
+            is_back: false,
             payload,
         });
     }

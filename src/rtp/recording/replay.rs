@@ -138,6 +138,7 @@ impl Replay {
             payload_type: header.payload_type,
             coding: None,
             is_event: !is_audio,
+            is_back: false,
             payload,
         };
         match whose.codec() {
@@ -301,12 +302,14 @@ impl Sorter {
                 payload_type: self.whose.payload_type,
                 coding: None,
                 is_event: packet.is_event,
+                is_back: false,
                 payload: &self.bytes,
             };
             match self.bytes.is_empty() {
                 // It came, and nothing is heard of it.
                 true => stereo.hear(&Heard {
                     is_event: true,
+                    is_back: false,
                     ..heard
                 }),
                 false => stereo.hear_decoded(&heard),

@@ -67,6 +67,7 @@ impl Sent {
             payload_type: self.payload_type,
             coding: self.coding,
             is_event: self.is_event,
+            is_back: false,
             payload: &self.payload,
         }
     }
@@ -348,6 +349,61 @@ fn comfort_noise_and_keys_are_silence_and_no_loss() {
 }
 
 #[test]
+fn what_is_lost_behind_comfort_noise_is_marked_where_it_would_have_been() {
+    let (codes, _) = tone(440, 8_000);
+    let mut sent = paced(&codes, 160, 0, Coding::A);
+    for packet in &mut sent[10..20] {
+        packet.payload_type = 13;
+        packet.coding = None;
+        packet.payload = vec![60];
+    }
+    sent.remove(20);
+    let what = What::Lost {
+        channel: Channel::Caller,
+        packets: 1,
+        // How long the noise before it was meant to be isn't known.
+        samples: 320,
+    };
+    assert_eq!(
+        record(Rate::Narrow, &sent, 1_000).marks,
+        [Mark { at: 3_040, what }]
+    );
+}
+
+#[test]
+fn an_outage_that_no_number_tells_of_is_marked_with_the_time_that_passed() {
+    const OUTAGE_MS: u64 = 61_000;
+    let (codes, decoded) = tone(440, 8_000);
+    let sent = paced(&codes, 160, 0, Coding::A);
+    let (mut stereo, mut played) = (Stereo::new(Rate::Narrow, BEGUN), Played::default());
+    for packet in &sent[..25] {
+        stereo.hear(&packet.heard());
+    }
+    let later = Duration::from_millis(OUTAGE_MS);
+    for ms in (0..OUTAGE_MS).step_by(100) {
+        played.add_all(&mut stereo, sent[25].at + Duration::from_millis(ms));
+    }
+    for (index, packet) in sent[25..].iter().enumerate() {
+        stereo.hear(&Heard {
+            at: packet.at + later,
+            timestamp: packet.timestamp + 8 * OUTAGE_MS as u32,
+            is_back: index == 0,
+            ..packet.heard()
+        });
+    }
+    let end = ms(1_000) + later;
+    stereo.end(end);
+    played.add_all(&mut stereo, end);
+    same(&played.left[488_000 + 4_200..], &decoded[4_200..], ());
+    let what = What::Lost {
+        channel: Channel::Caller,
+        packets: 3_050,
+        samples: 488_000,
+    };
+    assert_eq!(played.marks, [Mark { at: 4_000, what }]);
+}
+
+#[test]
 fn what_can_not_be_decoded_is_silence_and_said_once() {
     let (codes, _) = tone(440, 8_000);
     let mut sent = paced(&codes, 160, 0, Coding::A);
@@ -568,17 +624,16 @@ fn nobody_who_does_not_poll_makes_it_grow() {
     let kept = crate::base::limits::RECORDING_SECONDS_MAX * 8_000;
     same(&played.left[..kept], &decoded.repeat(kept / 8_000), ());
     assert!(played.left[kept..].iter().all(|sample| *sample == 0));
-    let lost = What::Lost {
+    let crowded = What::Crowded {
         channel: Channel::Caller,
-        packets: 600,
         samples: 96_000,
     };
     assert_eq!(
         played.marks,
         [Mark {
             at: kept as u64,
-            what: lost
+            what: crowded
         }],
-        "and it is said"
+        "and it is said, and not that the network lost it"
     );
 }

@@ -62,6 +62,8 @@ pub(super) struct Track {
     is_anew: bool,
     /// What was laid last can't be read.
     is_unread: bool,
+    /// The number of the packet that came first after an outage.
+    back: Option<i64>,
 }
 
 /// Packets of one timeline.
@@ -245,6 +247,7 @@ impl Track {
             is_running: false,
             is_anew: false,
             is_unread: false,
+            back: None,
         }
     }
 
@@ -295,6 +298,7 @@ impl Track {
     /// The first packet of a stream.
     fn begin(&mut self, heard: &Heard<'_>, keeps: Keeps) {
         self.aside = None;
+        self.back = None;
         self.voice.renew();
         let queue = self.stream.take().map(|stream| stream.queue).unwrap_or_default();
         let stream = self.stream.insert(Stream::new(heard, queue));
@@ -309,6 +313,9 @@ impl Track {
         if let Some(stream) = &mut self.stream {
             let place = stream.place(heard);
             stream.take(heard, place, keeps);
+            if heard.is_back {
+                self.back = Some(place.seq);
+            }
         }
     }
 
@@ -371,6 +378,7 @@ impl Track {
     /// Those that were set aside are the stream.
     fn adopt(&mut self, aside: Aside) {
         self.is_anew = true;
+        self.back = None;
         self.voice.renew();
         self.stream = Some(aside.stream);
     }
@@ -507,14 +515,20 @@ impl Track {
             self.is_anew = false;
             sheet.note(said, What::Restarted { channel });
         }
+        let is_back = self.back.take_if(|seq| *seq <= packet.seq).is_some();
         if let Some(next) = next
-            && packet.seq > next.seq
+            && (packet.seq > next.seq || is_back)
             && !is_hidden
         {
             let ticks = packet.ts.saturating_sub(next.ts).max(0);
             let samples = ticks.saturating_mul(sheet.rate.per_tick());
-            let lost = (packet.seq - next.seq).unsigned_abs();
-            sheet.lose(channel, self.cursor, (lost, samples.unsigned_abs()));
+            let lost = match is_back {
+                false => packet.seq - next.seq,
+                // Its numbers don't say: as many of this one's length as there is time for.
+                true => (ticks / packet.ticks().max(1)).max(1),
+            };
+            let at = said.saturating_sub(samples);
+            sheet.lose(channel, at, (lost.unsigned_abs(), samples.unsigned_abs()));
         }
         match packet.holds {
             Holds::Audio(_) | Holds::Decoded => self.is_unread = false,
@@ -528,7 +542,12 @@ impl Track {
                 };
                 let samples = us.clamp(0, UNREAD_MAX) * i64::from(sheet.rate.hz()) / 1_000_000;
                 if !is_hidden {
-                    sheet.leave_unread(channel, said, payload_type, samples.unsigned_abs());
+                    let what = What::Unread {
+                        channel,
+                        payload_type,
+                        samples: samples.unsigned_abs(),
+                    };
+                    sheet.leave_out(said, what);
                 }
                 self.is_unread = true;
             }
@@ -583,9 +602,18 @@ impl Track {
         });
         let shown = samples.get(hidden..shown).unwrap_or_default();
         let shown_from = from.saturating_add(hidden as i64);
-        let missing = shown.len() - sheet.timeline.write(self.channel, shown_from, shown);
-        if missing > 0 {
-            sheet.lose(self.channel, shown_from, (1, missing as u64));
+        // What lies before this is given out already.
+        let closed = sheet.timeline.from().saturating_sub(shown_from);
+        let late = usize::try_from(closed).unwrap_or(0).min(shown.len());
+        if late > 0 {
+            sheet.lose(self.channel, shown_from, (1, late as u64));
+        }
+        let written = sheet.timeline.write(self.channel, shown_from, shown);
+        let ahead = (shown.len() - late).saturating_sub(written);
+        if ahead > 0 {
+            let at = shown_from.saturating_add((shown.len() - ahead) as i64);
+            let (channel, samples) = (self.channel, ahead as u64);
+            sheet.leave_out(at, What::Crowded { channel, samples });
         }
         self.cursor = from.saturating_add(samples.len() as i64);
         // What was written a while ago may lie a little further ahead.

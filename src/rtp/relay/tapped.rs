@@ -12,6 +12,8 @@ use crate::rtp::tap::{Heard, Tap, Taps};
 pub(super) enum Leaves {
     /// Audio of the other leg's peer, or a sound of ours.
     Audio(Option<Coding>),
+    /// The first of the other leg's peer after an outage.
+    Back(Option<Coding>),
     /// A telephone-event.
     Event,
 }
@@ -60,7 +62,7 @@ impl Flow {
             return;
         };
         let (coding, is_event) = match leaves {
-            Leaves::Audio(coding) => (coding, false),
+            Leaves::Audio(coding) | Leaves::Back(coding) => (coding, false),
             Leaves::Event => (None, true),
         };
         taps.hear(&Heard {
@@ -74,6 +76,7 @@ impl Flow {
             payload_type: header.payload_type,
             coding,
             is_event,
+            is_back: matches!(leaves, Leaves::Back(_)),
             payload: packet.get(payload).unwrap_or_default(),
         });
     }

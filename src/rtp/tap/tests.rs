@@ -20,6 +20,7 @@ fn heard(seq: u16, payload: &[u8]) -> Heard<'_> {
         payload_type: 8,
         coding: Some(Coding::A),
         is_event: false,
+        is_back: false,
         payload,
     }
 }
@@ -43,6 +44,7 @@ fn a_packet_comes_out_as_it_went_in() {
                 (heard.coding, heard.tap.channel) = (coding, channel);
                 (heard.is_event, heard.marker) = (is_event, marker);
                 heard.clock_hz = if marker { 16_000 } else { 8_000 };
+                heard.is_back = is_event != marker;
                 producer.hear(&heard);
                 let mut out = 0;
                 consumer.take(|other| {

@@ -38,6 +38,7 @@ fn dumped_in(dir: TempDir, begin: &Begin, whose: Whose, callee: &mut dyn FnMut()
             payload_type: whose.payload_type,
             coding: None,
             is_event: false,
+            is_back: false,
             payload,
         });
     };

@@ -62,6 +62,7 @@ fn pauses_gaps_and_restarts_are_shaded_where_they_were_and_named() {
             What::Restarted {
                 silent_ms: 1_000,
                 cut_blocks: 0,
+                clock_ms: 0,
             },
         ),
         at(

@@ -182,3 +182,31 @@ fn one_that_is_to_go_on_and_finds_no_room_has_a_gap_and_is_not_lost() {
     assert_eq!(stage.told(), told);
     assert_eq!(stage.shared.status.counts().open, 0);
 }
+
+#[test]
+fn an_end_that_is_ordered_while_packets_are_heard_drops_none_that_came_before_it() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    // The ear has begun with what lay there. More comes, and then the end.
+    (0..25).for_each(|_| stage.say());
+    let now = stage.now().at;
+    stage.order(Order::End(id(1), now));
+    // At a packet of nobody's recording it looks for orders.
+    let tap = Tap {
+        recording: id(9),
+        channel: Channel::Caller,
+    };
+    stage
+        .ear
+        .hear(&heard(&(tap, Some(Coding::A), [0; PACKET]), now, 1));
+    stage.ear.obey_all_late();
+    stage.speaking.clear();
+    stage.run(ROUND);
+    assert_eq!(is_whole(&stage.place(1)), Some(0));
+    let (frames, _) = read(&stage.place(1));
+    assert_eq!(frames.len(), 20_000);
+    assert!(both(&frames[16_000..]) > 3_800, "{}", both(&frames[16_000..]));
+}

@@ -77,14 +77,18 @@ impl Pen {
         let pen = &mut left.pen;
         let is_empty = pen.at.audio_bytes == header_bytes(&pen.head);
         let (at, rate) = (pen.at.samples, u64::from(pen.head.rate));
-        let millis = u64::try_from(now.since(pen.head.began).as_millis()).unwrap_or(u64::MAX);
+        // By the clock as it was set when it was written last.
+        let since = now.as_millis().saturating_sub(pen.head.began.as_millis());
+        let millis = u64::try_from(since.saturating_sub(pen.clock_ms)).unwrap_or(0);
         let from = (millis.saturating_mul(rate) / 1_000).max(at);
         if from > SAMPLES_MAX {
             return Err(Error::TooLong(pen.path()));
         }
+        pen.set_clock(now.minus(Duration::from_millis(from * 1_000 / rate)));
         let what = What::Restarted {
             silent_ms: (from - at) * 1_000 / rate,
             cut_blocks: left.cut_blocks,
+            clock_ms: pen.clock_ms,
         };
         pen.add_marks(&[Mark { at, what }]);
         // On a full disk the mark waits, and the silence comes with the first block that is written.
@@ -296,6 +300,7 @@ fn pen_at(found: &Found, chain: &Chain, blocks: usize, seal: Option<Seal>, files
     pen.torn = Torn::Perhaps;
     // It was there a moment before its process died.
     pen.synced.known = (at.blocks, at.samples);
+    pen.clock_ms = last.map_or(0, |block| block.line.clock_ms);
     pen
 }
 

@@ -141,6 +141,7 @@ fn audio_that_a_loss_of_power_left_as_zeros_is_cut_off_with_its_line() {
     let what = What::Restarted {
         silent_ms: 4_000,
         cut_blocks: 2,
+        clock_ms: 0,
     };
     assert_eq!(marks(&place), [Mark { at: 8, what }]);
 }
@@ -449,6 +450,7 @@ fn a_loss_of_power_may_take_as_much_of_short_blocks_as_of_long_ones() {
                 let what = What::Restarted {
                     silent_ms: 10_000 + lost * 250,
                     cut_blocks: lost,
+                    clock_ms: 0,
                 };
                 let at = (200 - lost) * SAMPLES;
                 assert_eq!(marks(pen.place()), [Mark { at, what }]);
@@ -489,4 +491,47 @@ fn however_much_is_written_at_once_a_loss_of_power_takes_no_more_than_can_be_gon
         assert_eq!(cut, Some(40 - synced));
         assert_eq!(synced > 0, !is_sick);
     }
+}
+
+#[test]
+fn a_clock_that_was_set_makes_no_silence_and_the_mark_tells() {
+    const HOUR: u64 = 3_600;
+    // Set forward after two seconds, and so it stays over the next restart.
+    let dir = folder();
+    let mut pen = begun(dir.path(), &begin(1), 2);
+    pen.set_clock(after(HOUR));
+    write(&mut pen, 2).expect("there is room");
+    drop(pen);
+    goes_on_after(dir.path(), HOUR + 5, 5, HOUR as i64 * 1_000, 2_000);
+    goes_on_after(dir.path(), HOUR + 8, 8, HOUR as i64 * 1_000, 2_000);
+    // Set back while nobody listened: for how long isn't known.
+    let dir = folder();
+    drop(begun(dir.path(), &begin(1), 40));
+    goes_on_after(dir.path(), 5, 40, -35_000, 0);
+    // Going wrong by a little is no setting.
+    let dir = folder();
+    let mut pen = begun(dir.path(), &begin(1), 2);
+    pen.set_clock(noon().plus(std::time::Duration::from_millis(900)));
+    write(&mut pen, 2).expect("there is room");
+    drop(pen);
+    goes_on_after(dir.path(), 5, 5, 0, 2_000);
+}
+
+/// Goes on when the clock shows `shown` seconds after noon: that is second `second`, after so much silence. Writes that one.
+fn goes_on_after(dir: &Path, shown: u64, second: u64, clock: i64, silent: u64) {
+    let gone_on = Pen::go_on(dir, &begin(1), &Keys::default(), after(shown)).expect("it goes on");
+    let GoneOn::Goes { mut pen, from, .. } = gone_on else {
+        panic!("it wasn't at its end");
+    };
+    assert_eq!(from, second * SECOND);
+    write(&mut pen, second).expect("there is room");
+    let place = pen.place().clone();
+    drop(pen);
+    let told = marks(&place).into_iter().rev().find_map(|mark| match mark.what {
+        What::Restarted {
+            silent_ms, clock_ms, ..
+        } => Some((silent_ms, clock_ms)),
+        _ => None,
+    });
+    assert_eq!(told, Some((silent, clock)));
 }

@@ -20,6 +20,7 @@ fn what_is_lost_is_added_up_before_any_turn_goes() {
     let restarted = |silent_ms| What::Restarted {
         silent_ms,
         cut_blocks: 1,
+        clock_ms: 0,
     };
     let turns = [
         What::Paused,

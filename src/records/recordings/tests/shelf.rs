@@ -309,13 +309,29 @@ fn a_folder_that_can_t_be_read_is_said_and_the_others_are_looked_at() {
 }
 
 #[test]
-fn days_before_a_date_aren_t_looked_at() {
+fn the_recordings_of_calls_are_found_by_their_ids_and_no_folder_is_looked_through() {
     let dir = folder();
-    let places = [0, 1, 40].map(|day| recorded(dir.path(), &on_day(day, 1), 1).0);
-    // Whoever looks there fails.
-    fault::set_unreadable(Some(places[0].day.clone()));
-    let (index, scanned) = Index::scan_since(dir.path(), Some(after(DAY))).expect("it can be read");
+    let own = |day, number| Begin {
+        call: on_day(day, number).recording,
+        ..on_day(day, number)
+    };
+    let whole = recorded(dir.path(), &own(0, 1), 1).0;
+    let running = begun(dir.path(), &own(1, 2), 1);
+    recorded(dir.path(), &own(0, 3), 1);
+    // Whoever lists what lies there fails.
+    fault::set_unreadable(Some(whole.day.clone()));
+    // The second one arrived before midnight, of the fourth nothing was recorded.
+    let ids = [whole.recording, running.place().recording, id(4)];
+    let calls = ids.map(|call| (call, [after(0), after(60)]));
+    let (index, scanned) = Index::of_calls(dir.path(), calls);
     fault::set_unreadable(None);
-    assert_eq!((index.len(), scanned.unreadable), (2, 0));
-    assert!(index.get(places[0].recording).is_none());
+    assert_eq!((index.len(), scanned.unreadable), (2, 0), "{:?}", scanned.said);
+    let found = |call| {
+        index
+            .of_call(call)
+            .next()
+            .map(|entry| (entry.place(), entry.state))
+    };
+    assert_eq!(found(ids[0]), Some((whole, State::Whole)));
+    assert_eq!(found(ids[1]), Some((running.place().clone(), State::Running)));
 }

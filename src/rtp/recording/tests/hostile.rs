@@ -119,6 +119,7 @@ fn play(rate: Rate, steps: impl IntoIterator<Item = Step>) -> Played {
                     payload_type,
                     coding,
                     is_event,
+                    is_back: seq.is_multiple_of(7),
                     payload: &payload[..bytes],
                 });
             }

@@ -500,3 +500,44 @@ proptest! {
         call.heard();
     }
 }
+
+/// A talks, is away for 61 seconds, and comes back with this added to its timestamps. How many packets were said to be the first
+/// after an outage, and what A's timestamps in the recording were just before and then.
+fn away(added: u32) -> (usize, [u32; 2]) {
+    let mut call = Recorded::new();
+    call.talk(0..50);
+    for seq in 50..3_100 {
+        call.run(20);
+        call.comes(B, &audio(SSRC_B, seq));
+    }
+    for seq in 3_100..3_110 {
+        call.run(20);
+        let header = audio(SSRC_A, seq);
+        call.comes(
+            A,
+            &Header {
+                timestamp: header.timestamp.wrapping_add(added),
+                ..header
+            },
+        );
+    }
+    let (mut backs, mut stamps) = (0, Vec::new());
+    call.taps.take(|heard| {
+        backs += usize::from(heard.is_back);
+        if heard.tap.channel == Channel::Caller {
+            stamps.push(heard.timestamp);
+        }
+    });
+    // The first packet only tells that there may be more.
+    assert_eq!(stamps.len(), 50 + 9);
+    (backs, [stamps[49], stamps[50]])
+}
+
+#[test]
+fn who_comes_back_after_a_minute_is_recorded_as_one_who_was_away() {
+    let (backs, [before, then]) = away(0);
+    assert_eq!(backs, 1);
+    assert_eq!(then.wrapping_sub(before), (3_101 - 49) * 160);
+    // By another clock it is another beginning, of which nobody knows what came before.
+    assert_eq!(away(1_000_000).0, 0);
+}
