@@ -9,8 +9,6 @@ mod server;
 mod talk;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -174,15 +172,7 @@ fn a_slow_disk_disturbs_no_call_and_nothing_is_missing() {
     let _alone = alone();
     let callee = Callee::new();
     let mut server = recording(&callee, 50);
-    let library = server.folder().join("slow.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/survive/slow.c");
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .args([&library, &source])
-        .status();
-    assert!(built.expect("whoever has cargo has cc").success());
-    server.launch_beneath(&library);
-    server.await_answer();
+    server.launch_on_a_slow_disk();
     let said = Said::tones();
     let talks = talks(&server, callee, 0..CALLS, &said);
     passed(talks[0].began()[0], seconds(12));

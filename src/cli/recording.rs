@@ -12,6 +12,7 @@ mod plot;
 mod shades;
 mod sound;
 mod verify;
+mod whose;
 
 use std::io::Write;
 

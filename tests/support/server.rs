@@ -242,6 +242,20 @@ impl Server {
         self.launch();
     }
 
+    /// Starts it again as a process to which its disk seems slow (`slow.c` beside this says how slow), and waits for its first
+    /// answer. So does every later start.
+    pub fn launch_on_a_slow_disk(&mut self) {
+        let library = self.folder().join("slow.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/slow.c");
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&library, &source])
+            .status();
+        assert!(built.expect("whoever has cargo has cc").success());
+        self.launch_beneath(&library);
+        self.await_answer();
+    }
+
     /// Starts it again with `data` on an empty disk of its own of that size, which is gone when this is dropped;
     /// returns whether the system lets us.
     pub fn launch_on_a_disk_of(&mut self, size: &str) -> bool {

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
@@ -181,15 +180,7 @@ fn on_a_small_disk() -> Option<Stage> {
 #[test]
 fn a_slow_disk_stops_no_call() {
     let (mut server, sockets) = stopped();
-    let library = server.folder().join("slow.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/survive/slow.c");
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .args([&library, &source])
-        .status();
-    assert!(built.expect("whoever has cargo has cc").success());
-    server.launch_beneath(&library);
-    server.await_answer();
+    server.launch_on_a_slow_disk();
     let mut stage = Stage::around(server, sockets, "s", HELD, CHURN as usize * 10, FRAME);
     let mut chance = Chance::from_number(9);
     let held = stage.establish(&stage.held, Fate::Held);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde_json::{Value, json};
@@ -63,6 +63,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
     }
 }
 
+/// What somebody wants of one recording: its id, and the fields of the body.
+pub(super) struct OfOne {
+    id: Id,
+    fields: Fields,
+}
+
+impl<S: Send + Sync> FromRequest<S> for OfOne {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let Named(name) = Named::from_request_parts(&mut parts, state).await?;
+        let Body(body) = Body::from_request(Request::from_parts(parts, body), state).await?;
+        Ok(Self {
+            id: id_of(&name)?,
+            fields: Fields::of_json(&body)?,
+        })
+    }
+}
+
 impl Desk {
     /// Asks the archive, where that keeps no other request waiting.
     async fn ask_archive<T: Send + 'static>(
@@ -83,16 +102,17 @@ pub(super) async fn list(
     asker: Asker,
     Asked(mut asked): Asked,
 ) -> Result<Json<Value>, ApiError> {
+    let whose = Whose::of(&desk, &mut asked)?;
     let wanted = Wanted {
         filter: Filter {
             account: asked.text("account")?.map(Into::into),
-            call: id(&mut asked, "call_id")?,
-            binding: id(&mut asked, "binding_id")?,
+            call: whose.call,
+            binding: whose.binding,
             since: asked.time("since")?,
             until: asked.time("until")?,
             ..Filter::default()
         },
-        parties: parties(&desk, &mut asked)?.unwrap_or_default(),
+        parties: whose.parties.unwrap_or_default(),
         after: id(&mut asked, "after")?,
         limit: limit(&mut asked)?,
     };
@@ -122,11 +142,8 @@ pub(super) async fn show(
 pub(super) async fn verify(
     State(desk): State<Arc<Desk>>,
     asker: Asker,
-    Named(name): Named,
-    Body(body): Body,
+    OfOne { id, mut fields }: OfOne,
 ) -> Result<Json<Value>, ApiError> {
-    let id = id_of(&name)?;
-    let mut fields = Fields::of_json(&body)?;
     let expected = fields.text("sha256")?.map(|digits| {
         text::unhex(digits.as_bytes())
             .map(Sha)
@@ -147,11 +164,8 @@ pub(super) async fn verify(
 pub(super) async fn link(
     State(desk): State<Arc<Desk>>,
     asker: Asker,
-    Named(name): Named,
-    Body(body): Body,
+    OfOne { id, mut fields }: OfOne,
 ) -> Result<Json<Value>, ApiError> {
-    let id = id_of(&name)?;
-    let mut fields = Fields::of_json(&body)?;
     let seconds = fields.integer("ttl_s")?.ok_or_else(|| missing("ttl_s"))?;
     fields.done()?;
     if !RECORDING_LINK_S.contains(&seconds) {
@@ -212,10 +226,9 @@ pub(super) async fn erase(
     Body(body): Body,
 ) -> Result<Json<Value>, ApiError> {
     let mut fields = Fields::of_json(&body)?;
-    let (call, binding) = (id(&mut fields, "call_id")?, id(&mut fields, "binding_id")?);
-    let parties = parties(&desk, &mut fields)?;
+    let whose = Whose::of(&desk, &mut fields)?;
     fields.done()?;
-    let which = match (call, binding, parties) {
+    let which = match (whose.call, whose.binding, whose.parties) {
         (Some(call), None, None) => Which::Call(call),
         (None, Some(binding), None) => Which::Binding(binding),
         (None, None, Some(parties)) => Which::Parties(parties),
@@ -256,11 +269,24 @@ fn id(fields: &mut Fields, name: &str) -> Result<Option<Id>, ApiError> {
     .transpose()
 }
 
-/// How records write the number that is asked for: it may be somebody's own, or a virtual one.
-fn parties(desk: &Desk, fields: &mut Fields) -> Result<Option<Vec<Digits>>, ApiError> {
-    let plan = desk.config.load().numbers;
-    let number = fields.number("number", &plan)?;
-    Ok(number.map(|tel| vec![plan.record(tel), plan.virtual_text(VirtualNumber::new(tel))]))
+/// Whose recordings are asked for.
+struct Whose {
+    call: Option<Id>,
+    binding: Option<Id>,
+    /// How records write the number: it may be somebody's own, or a virtual one.
+    parties: Option<Vec<Digits>>,
+}
+
+impl Whose {
+    fn of(desk: &Desk, fields: &mut Fields) -> Result<Self, ApiError> {
+        let plan = desk.config.load().numbers;
+        let number = fields.number("number", &plan)?;
+        Ok(Self {
+            call: id(fields, "call_id")?,
+            binding: id(fields, "binding_id")?,
+            parties: number.map(|tel| vec![plan.record(tel), plan.virtual_text(VirtualNumber::new(tel))]),
+        })
+    }
 }
 
 /// How the archive's refusals are told.

@@ -3,11 +3,12 @@
 use std::io::Write;
 
 use anyhow::bail;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use hyper::Method;
 use serde_json::{Value, json};
 
 use super::list;
+use super::whose::Whose;
 use crate::base::id::Id;
 use crate::cli::client::Control;
 use crate::cli::screen::{self, Listing, text};
@@ -21,30 +22,15 @@ Exit code 1 if any of them stays.";
 
 /// What `recording erase` takes.
 #[derive(Args, Debug)]
-#[command(long_about = ABOUT)]
+#[command(long_about = ABOUT, group = ArgGroup::new("which").args(["id", "call", "binding", "number"]).required(true))]
 pub struct Erase {
+    /// The recording
+    id: Option<Id>,
     #[command(flatten)]
-    which: Which,
+    whose: Whose,
     /// Do it, instead of only saying what would be erased
     #[arg(long)]
     yes: bool,
-}
-
-/// Whose recordings.
-#[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
-struct Which {
-    /// The recording
-    id: Option<Id>,
-    /// Those of this call
-    #[arg(long, value_name = "ID")]
-    call: Option<Id>,
-    /// Those of this binding's calls
-    #[arg(long, value_name = "ID")]
-    binding: Option<Id>,
-    /// Those of calls in which this number took part, a party's or a virtual one
-    #[arg(long, value_name = "NUMBER")]
-    number: Option<String>,
 }
 
 impl Erase {
@@ -53,25 +39,11 @@ impl Erase {
     /// # Errors
     /// What the server says; some of them stay.
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
-        let Which {
-            id,
-            call,
-            binding,
-            number,
-        } = self.which;
-        let named = [
-            ("call_id", call.map(|id| id.to_string())),
-            ("binding_id", binding.map(|id| id.to_string())),
-            ("number", number),
-        ];
-        let query: Vec<_> = named
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect();
+        let query = self.whose.into_query();
         if !self.yes {
-            return would(control, id, &query, out);
+            return would(control, self.id, &query, out);
         }
-        if let Some(id) = id {
+        if let Some(id) = self.id {
             control.send(Method::DELETE, &format!("/v1/recordings/{id}"), None)?;
             writeln!(out, "{id}  gone")?;
             return Ok(());

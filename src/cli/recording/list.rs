@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 use serde_json::Value;
 
-use crate::base::id::Id;
+use super::whose::{Whose, said};
 use crate::base::time::Wall;
 use crate::cli::client::Control;
 use crate::cli::screen::{self, Listing, text};
@@ -18,15 +18,8 @@ pub struct List {
     /// Only those of this account
     #[arg(long, value_name = "ACCOUNT")]
     account: Option<String>,
-    /// Only those of this call
-    #[arg(long, value_name = "ID")]
-    call: Option<Id>,
-    /// Only those of this binding's calls
-    #[arg(long, value_name = "ID")]
-    binding: Option<Id>,
-    /// Only those of calls in which this number took part, a party's or a virtual one
-    #[arg(long, value_name = "NUMBER")]
-    number: Option<String>,
+    #[command(flatten)]
+    whose: Whose,
     /// Only those that began since then (1h, or 2026-12-31 00:00 local time)
     #[arg(long, value_name = "WHEN", value_parser = when::past)]
     since: Option<Wall>,
@@ -47,18 +40,12 @@ impl List {
     /// # Errors
     /// What the server says.
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
-        let asked = [
+        let mut query = self.whose.into_query();
+        query.extend(said([
             ("account", self.account),
-            ("call_id", self.call.map(|id| id.to_string())),
-            ("binding_id", self.binding.map(|id| id.to_string())),
-            ("number", self.number),
             ("since", self.since.map(|time| time.to_string())),
             ("until", self.until.map(|time| time.to_string())),
-        ];
-        let query: Vec<_> = asked
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect();
+        ]));
         let listing = Listing {
             json: self.json,
             full: false,

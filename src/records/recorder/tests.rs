@@ -301,6 +301,16 @@ fn both(frames: &[[i16; 2]]) -> usize {
     frames.iter().filter(is_both).count()
 }
 
+/// At noon a server began a recording, both of whose sides spoke; so much later it was killed.
+fn left_by_a_killed_one(dir: &Path, later: Duration) -> Box<Begin> {
+    let mut stage = Stage::at(dir, 0);
+    let begin = stage.begin(1, Sound::Narrow);
+    stage.order(Order::Begin(begin.clone()));
+    stage.speaks(1);
+    stage.run(later);
+    begin
+}
+
 #[test]
 fn a_call_is_recorded_as_it_was_heard_and_is_whole_when_it_is_over() {
     let dir = folder();
@@ -347,12 +357,7 @@ fn what_is_said_in_a_pause_is_not_kept_and_what_was_said_just_before_is() {
 #[test]
 fn a_recording_of_a_killed_server_goes_on_in_the_same_file_with_the_gap_marked() {
     let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    let begin = stage.begin(1, Sound::Narrow);
-    stage.order(Order::Begin(begin.clone()));
-    stage.speaks(1);
-    stage.run(seconds(4));
-    drop(stage);
+    let begin = left_by_a_killed_one(dir.path(), seconds(4));
     let mut stage = Stage::at(dir.path(), 6_000);
     stage.order(Order::GoOn(begin));
     stage.run(ROUND);
@@ -413,11 +418,7 @@ fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was
 #[test]
 fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
     let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
-    stage.speaks(1);
-    stage.run(seconds(3));
-    drop(stage);
+    left_by_a_killed_one(dir.path(), seconds(3));
     let mut stage = Stage::at(dir.path(), 60_000);
     stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
     stage.run(seconds(2));

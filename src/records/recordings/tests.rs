@@ -53,6 +53,15 @@ pub(crate) fn begin(number: u64) -> Begin {
     }
 }
 
+/// The same of packets as they came.
+fn begin_packets(number: u64) -> Begin {
+    Begin {
+        audio: Audio::Rtpdump,
+        rate_hz: 1_000,
+        ..begin(number)
+    }
+}
+
 /// A second of which each sample is another one.
 fn second(n: u64) -> Vec<i16> {
     (0..2 * SECOND).map(|i| (n * 1_000 + i + 1) as i16).collect()
@@ -487,12 +496,7 @@ fn a_long_block_is_cut_into_several_and_too_many_marks_are_added_up() {
 #[test]
 fn a_dump_holds_what_it_is_given_and_its_time_goes_on_in_milliseconds() {
     let dir = folder();
-    let begin = Begin {
-        audio: Audio::Rtpdump,
-        rate_hz: 1_000,
-        ..begin(1)
-    };
-    let mut pen = Pen::begin(dir.path(), &begin).expect("a new recording");
+    let mut pen = Pen::begin(dir.path(), &begin_packets(1)).expect("a new recording");
     let mut write = |from: u64, bytes: &[u8]| {
         pen.write_packets(&Packets {
             from,

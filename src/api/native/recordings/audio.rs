@@ -24,28 +24,22 @@ const PIECE: u64 = 1 << 17;
 /// Pieces that are read ahead of the client.
 const AHEAD: usize = 1;
 
+/// What is asked of whoever gives a part of a recording.
+type Reading = (State<Arc<Desk>>, Asker, Named, Method, HeaderMap);
+
 /// `GET /v1/recordings/{id}/audio`
-pub(in crate::api::native) async fn audio(
-    State(desk): State<Arc<Desk>>,
-    asker: Asker,
-    Named(name): Named,
-    method: Method,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    desk.give(asker, id_of(&name)?, Part::Audio, &method, &headers)
-        .await
+pub(in crate::api::native) async fn audio(reading: Reading) -> Result<Response, ApiError> {
+    part(reading, Part::Audio).await
 }
 
 /// `GET /v1/recordings/{id}/chain`
-pub(in crate::api::native) async fn chain(
-    State(desk): State<Arc<Desk>>,
-    asker: Asker,
-    Named(name): Named,
-    method: Method,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    desk.give(asker, id_of(&name)?, Part::Chain, &method, &headers)
-        .await
+pub(in crate::api::native) async fn chain(reading: Reading) -> Result<Response, ApiError> {
+    part(reading, Part::Chain).await
+}
+
+async fn part(reading: Reading, part: Part) -> Result<Response, ApiError> {
+    let (State(desk), asker, Named(name), method, headers) = reading;
+    desk.give(asker, id_of(&name)?, part, &method, &headers).await
 }
 
 /// `GET /recordings/{id}?expires=&signature=`: the audio, for whoever has the link.

@@ -118,11 +118,7 @@ fn an_end_that_a_kill_kept_from_being_noted_is_noted_later() {
 #[test]
 fn what_the_keeper_ends_and_deletes_is_noted() {
     let dir = folder();
-    let mut stage = Stage::at(dir.path(), 0);
-    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
-    stage.speaks(1);
-    stage.run(seconds(3));
-    drop(stage);
+    left_by_a_killed_one(dir.path(), seconds(3));
     let stage = Stage::at(dir.path(), 60_000);
     let mut keeper = Keeper::default();
     keeper.look(&stage.shared, stage.now().wall);

@@ -6,12 +6,7 @@ use crate::base::limits::RECORDING_MARKS_MAX;
 /// A server was killed four seconds after noon, and the next one goes on two seconds later; its scribe is slow. `meanwhile` has
 /// the two seconds until it finds the files.
 fn found_late(dir: &Path, meanwhile: impl FnOnce(&mut Stage)) -> Stage {
-    let mut stage = Stage::at(dir, 0);
-    let begin = stage.begin(1, Sound::Narrow);
-    stage.order(Order::Begin(begin.clone()));
-    stage.speaks(1);
-    stage.run(seconds(4));
-    drop(stage);
+    let begin = left_by_a_killed_one(dir, seconds(4));
     let mut stage = Stage::at(dir, 6_000);
     stage.order(Order::GoOn(begin));
     stage.scribe_sleeps = true;

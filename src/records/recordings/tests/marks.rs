@@ -71,12 +71,7 @@ fn of_too_many_turns_the_last_ones_stay() {
 #[test]
 fn packets_that_are_written_again_stand_there_once() {
     let dir = folder();
-    let begin = Begin {
-        audio: Audio::Rtpdump,
-        rate_hz: 1_000,
-        ..begin(1)
-    };
-    let mut pen = Pen::begin(dir.path(), &begin).expect("a new recording");
+    let mut pen = Pen::begin(dir.path(), &begin_packets(1)).expect("a new recording");
     let bytes: Vec<u8> = (0..2 * RECORDING_BLOCK_BYTES_MAX + 9).map(|n| n as u8).collect();
     let mut write = |marks: &[Mark]| {
         pen.write_packets(&Packets {
