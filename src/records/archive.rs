@@ -413,8 +413,12 @@ impl Archive {
                 .map_err(Error::Records)?;
             {
                 let stand = self.shelf.stand();
-                let of = |cdr: &crate::call::cdr::Cdr| stand.index.of_call(cdr.call_id);
-                found.extend(page.cdrs.iter().flat_map(of).map(|entry| entry.recording));
+                for cdr in &page.cdrs {
+                    let of_call = stand.index.of_call(cdr.call_id);
+                    // Of one whose chain can't be read the record alone tells.
+                    let said = cdr.recording.id.and_then(|id| stand.index.get(id));
+                    found.extend(of_call.chain(said).map(|entry| entry.recording));
+                }
             }
             cursor = match (page.more, page.next) {
                 (More::Perhaps, Some(next)) => Some(next),

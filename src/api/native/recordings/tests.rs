@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::native::support::{Served, cdr, key};
+use crate::call::cdr::Cdr;
 use crate::records::recordings::pen::Begin;
 use crate::records::recordings::tests::{after, begin, begun, id, noon, recorded};
 
@@ -35,6 +36,15 @@ impl Served {
             recorded(&served.recordings(), begin, 3);
         }
         served.looked()
+    }
+
+    /// These calls are over: their records.
+    fn records(&self, file: &str, records: &[Cdr]) {
+        let lines = records
+            .iter()
+            .map(|record| serde_json::to_string(record).unwrap());
+        let text: String = lines.map(|line| line + "\n").collect();
+        fs::write(self.dir().join("cdr").join(file), text).unwrap();
     }
 
     /// What the audit log has: who, what, of which recording, and what came of it.
@@ -509,15 +519,7 @@ fn the_recordings_of_a_call_a_binding_or_whoever_took_part_are_erased_together()
     });
     let mut records: Vec<_> = [1, 2, 3].map(cdr).into();
     records[2].caller = records[0].x;
-    let lines: String = records
-        .iter()
-        .map(|record| format!("{}\n", serde_json::to_string(record).unwrap()))
-        .collect();
-    fs::write(
-        served.dir().join("cdr/cdr-20261121T100000Z-00000001.jsonl"),
-        lines,
-    )
-    .unwrap();
+    served.records("cdr-20261121T100000Z-00000001.jsonl", &records);
     for begin in &begins {
         recorded(&served.recordings(), begin, 3);
     }
@@ -566,6 +568,22 @@ fn the_recordings_of_a_call_a_binding_or_whoever_took_part_are_erased_together()
         !served.noted().iter().any(|line| line.contains("138")),
         "no number is in the log"
     );
+}
+
+#[test]
+fn a_recording_whose_chain_can_t_be_read_is_found_by_the_record_that_names_it() {
+    let served = Served::start();
+    let (place, _) = recorded(&served.recordings(), &begin(1), 3);
+    let mut record = cdr(1);
+    record.recording.id = Some(id(1));
+    served.records("cdr-20261121T100000Z-00000001.jsonl", &[record]);
+    fs::write(place.day.join(format!("{}.chain", id(1))), "torn").unwrap();
+    let served = served.looked();
+    let of = |number: &str| ids(&served.get(&format!("/v1/recordings?number={number}")).1);
+    assert_eq!(of("13800000001"), latest_first(&[1]));
+    assert_eq!(of("13800000009"), latest_first(&[]));
+    let of_its_id = served.get(&format!("/v1/recordings?call_id={}", id(1))).1;
+    assert_eq!(ids(&of_its_id), latest_first(&[1]));
 }
 
 #[test]

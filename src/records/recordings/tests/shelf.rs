@@ -114,6 +114,30 @@ fn what_is_written_is_found_without_another_look_at_the_disk() {
 }
 
 #[test]
+fn what_becomes_whole_or_goes_while_its_day_is_looked_at_is_whole_or_gone() {
+    let dir = folder();
+    let [whole, gone] = [1, 2].map(|number| recorded(dir.path(), &begin(number), 1));
+    for (place, _) in [&whole, &gone] {
+        // As it was while it was written.
+        fs::rename(place.chain(Phase::Whole), place.chain(Phase::Part)).expect("ours");
+    }
+    let day: std::sync::Arc<Path> = whole.0.day.clone().into();
+    let files = crate::records::recordings::index::list(&day).expect("it can be read");
+    assert_eq!(files.len(), 4);
+    fs::rename(whole.0.chain(Phase::Part), whole.0.chain(Phase::Whole)).expect("ours");
+    for file in [gone.0.chain(Phase::Part), gone.1.audio] {
+        fs::remove_file(file).expect("ours");
+    }
+    let (mut index, mut scanned) = (Index::empty(dir.path()), Default::default());
+    index.look_at_day(&day, &files, &mut scanned);
+    assert_eq!(scanned.said, [""; 0]);
+    assert_eq!(index.len(), 1);
+    let entry = index.get(id(1)).expect("it is there");
+    assert_eq!((entry.state, entry.account()), (State::Whole, Some("acme")));
+    assert_eq!(ids(index.of_call(id(1_001))), [id(1)]);
+}
+
+#[test]
 fn chains_that_can_t_be_read_are_said_and_are_listed_by_their_names_alone() {
     let dir = folder();
     let (place, _) = recorded(dir.path(), &begin(1), 1);
@@ -130,6 +154,13 @@ fn chains_that_can_t_be_read_are_said_and_are_listed_by_their_names_alone() {
         let entry = index.get(id(number)).expect("its name is known");
         assert_eq!((entry.state, entry.account()), (State::Broken, None));
         assert_eq!(entry.began, noon());
+        // Mostly a recording bears its call's id.
+        assert_eq!(ids(index.of_call(id(number))), [id(number)]);
+        let of_call = Filter {
+            call: Some(id(number)),
+            ..Filter::default()
+        };
+        assert_eq!(ids(index.page(&of_call, None, 9)), [id(number)]);
     }
     assert_eq!(scanned.unreadable, 2);
     let said = scanned.said.concat();
