@@ -111,7 +111,8 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
     );
     let hep = super::hep::read(&root);
     let default_calls = u32::try_from(limits::CALLS_MAX).unwrap_or(u32::MAX);
-    let (recorded, recordings) = recordings(&root);
+    let records = records(&root);
+    let (recorded, recordings) = recordings(&root, records.keep_days);
     let conf = Conf {
         switch: Config {
             node: name,
@@ -150,7 +151,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         shards: shards as usize,
         store: path(&root.section("store", "[store]", &["path"]), "path", "data"),
         dns: dns(&root),
-        records: records(&root),
+        records,
         recordings,
         prompts: prompts(&root),
         tls: super::tls::of_listeners(&sip),
@@ -285,8 +286,8 @@ fn log(root: &Section<'_>) -> log::Config {
     }
 }
 
-/// How calls are recorded, if they are, and where recordings lie.
-fn recordings(root: &Section<'_>) -> (Option<Recordings>, recorder::Config) {
+/// How calls are recorded, if they are, and where recordings lie. `records_days`: for how long the calls' records are kept.
+fn recordings(root: &Section<'_>, records_days: u32) -> (Option<Recordings>, recorder::Config) {
     let keys = [
         "enabled",
         "dir",
@@ -349,7 +350,15 @@ fn recordings(root: &Section<'_>) -> (Option<Recordings>, recorder::Config) {
             "recordings are deleted after recordings.keep_days: write fewer days, or keep them longer",
         );
     }
-    (section.flag("enabled").then_some(recordings), config)
+    let is_enabled = section.flag("enabled");
+    // A recording begins before its call's record is written.
+    if is_enabled && records_days <= config.keep_days {
+        section.fault(
+            "keep_days",
+            "whose a recording is the calls' records say: keep these for longer, by records.keep_days",
+        );
+    }
+    (is_enabled.then_some(recordings), config)
 }
 
 fn bans(root: &Section<'_>) -> Terms {

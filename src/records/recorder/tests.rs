@@ -1,3 +1,4 @@
+mod erased;
 mod heard;
 mod known;
 mod noted;

@@ -132,6 +132,8 @@ impl Filter {
 pub struct Scanned {
     /// Recordings that aren't whole: whoever goes on with none of them ends them.
     pub running: Vec<Id>,
+    /// What was half erased, and is gone now.
+    pub erased: Vec<Id>,
     /// How many chains could not be read, and folders.
     pub unreadable: usize,
     /// Some of them, a sentence each.
@@ -234,7 +236,10 @@ impl Index {
         for file in files {
             if let Some(place) = Place::half_erased(file) {
                 match erase_files(&place) {
-                    Ok(()) => drop(gone.insert(place.recording)),
+                    Ok(()) => {
+                        scanned.erased.push(place.recording);
+                        gone.insert(place.recording);
+                    }
                     Err(error) => {
                         scanned.unreadable(format!("what is left of an erased recording stays: {error}"));
                     }

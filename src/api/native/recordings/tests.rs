@@ -10,6 +10,8 @@ use crate::call::cdr::Cdr;
 use crate::records::recordings::pen::Begin;
 use crate::records::recordings::tests::{after, begin, begun, id, noon, recorded};
 
+mod erased;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Served {
@@ -480,110 +482,6 @@ fn an_account_sees_hears_and_erases_its_own_and_is_not_told_of_others() {
             .iter()
             .any(|line| line.ends_with(&format!("read {}: absent", id(2))))
     );
-}
-
-#[test]
-fn a_recording_is_erased_when_it_may_be_and_not_before() {
-    let served = Served::start();
-    recorded(&served.recordings(), &begin(1), 3);
-    let pen = begun(&served.recordings(), &begin(2), 1);
-    let served = served.looked();
-    let path = format!("/v1/recordings/{}", id(1));
-    let (status, fault) = served.ask("DELETE", &path, &Value::Null);
-    assert_eq!((status, &fault["code"]), (409, &json!("not_before")));
-    assert_eq!(fault["not_before"], json!("2026-12-01T10:00:03.000Z"), "{fault}");
-    assert_eq!(served.get(&path).0, 200);
-    let (status, fault) = served.ask("DELETE", &format!("/v1/recordings/{}", id(2)), &Value::Null);
-    assert_eq!((status, &fault["code"]), (409, &json!("running")));
-    served.at(after(3).plus(DAY * 10));
-    let (status, gone) = served.ask("DELETE", &path, &Value::Null);
-    assert_eq!((status, gone), (200, json!({"id": id(1), "became": "gone"})));
-    assert_eq!(served.get(&path).0, 404);
-    assert_eq!(served.ask("DELETE", &path, &Value::Null).0, 404);
-    assert_eq!(ids(&served.get("/v1/recordings").1), latest_first(&[2]));
-    let noted = served.noted();
-    let of = |outcome: &str| format!("control erase {}: {outcome}", id(1));
-    for outcome in ["asked of 1", "not before", "gone", "absent"] {
-        assert!(noted.contains(&of(outcome)), "{outcome}: {noted:?}");
-    }
-    drop(pen);
-}
-
-#[test]
-fn the_recordings_of_a_call_a_binding_or_whoever_took_part_are_erased_together() {
-    let served = Served::start();
-    // Of the calls 101 to 103 the first two were with A.
-    let begins = [1, 2, 3].map(|number| Begin {
-        call: cdr(number).call_id,
-        ..begin(number)
-    });
-    let mut records: Vec<_> = [1, 2, 3].map(cdr).into();
-    records[2].caller = records[0].x;
-    served.records("cdr-20261121T100000Z-00000001.jsonl", &records);
-    for begin in &begins {
-        recorded(&served.recordings(), begin, 3);
-    }
-    let served = served.looked();
-    let of = |number: &str| ids(&served.get(&format!("/v1/recordings?number={number}")).1);
-    assert_eq!(of("13800000001"), latest_first(&[1, 2]));
-    assert_eq!(
-        of("%2B8613900000002"),
-        latest_first(&[1, 2, 3]),
-        "the called one took part"
-    );
-    assert_eq!(
-        of("17000000001"),
-        latest_first(&[1, 2, 3]),
-        "a virtual number too"
-    );
-    assert_eq!(of("13800000009"), latest_first(&[]));
-
-    let erase = |body: Value| served.post("/v1/recordings/erase", &body);
-    let (_, early) = erase(json!({"number": "13800000001"}));
-    let early = early["erased"].as_array().unwrap().clone();
-    assert_eq!(early.len(), 2);
-    assert!(
-        early
-            .iter()
-            .all(|one| one["became"] == "not_before" && one["not_before"] == "2026-12-01T10:00:03.000Z")
-    );
-    served.at(after(3).plus(DAY * 10));
-    let (_, gone) = erase(json!({"number": "13800000001"}));
-    assert_eq!(
-        gone["erased"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|one| one["became"] == "gone")
-            .count(),
-        2
-    );
-    assert_eq!(ids(&served.get("/v1/recordings").1), latest_first(&[3]));
-    let (_, gone) = erase(json!({"call_id": begins[2].call}));
-    assert_eq!(gone["erased"], json!([{"id": id(3), "became": "gone"}]));
-    assert_eq!(erase(json!({"binding_id": id(2_000)})).1["erased"], json!([]));
-    assert_eq!(erase(json!({})).0, 400);
-    assert_eq!(erase(json!({"call_id": id(1), "binding_id": id(1)})).0, 400);
-    assert!(
-        !served.noted().iter().any(|line| line.contains("138")),
-        "no number is in the log"
-    );
-}
-
-#[test]
-fn a_recording_whose_chain_can_t_be_read_is_found_by_the_record_that_names_it() {
-    let served = Served::start();
-    let (place, _) = recorded(&served.recordings(), &begin(1), 3);
-    let mut record = cdr(1);
-    record.recording.id = Some(id(1));
-    served.records("cdr-20261121T100000Z-00000001.jsonl", &[record]);
-    fs::write(place.day.join(format!("{}.chain", id(1))), "torn").unwrap();
-    let served = served.looked();
-    let of = |number: &str| ids(&served.get(&format!("/v1/recordings?number={number}")).1);
-    assert_eq!(of("13800000001"), latest_first(&[1]));
-    assert_eq!(of("13800000009"), latest_first(&[]));
-    let of_its_id = served.get(&format!("/v1/recordings?call_id={}", id(1))).1;
-    assert_eq!(ids(&of_its_id), latest_first(&[1]));
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn recordings_go_when_their_account_s_days_are_over_the_day_s_folder_too() {
         at_least: 30,
     };
     retention.set("them", days);
-    let mut delete = |seconds: u64| all_done(delete_old(&mut index, &retention, after(seconds)));
+    let mut delete = |seconds: u64| all_done(delete_old(&mut index, &retention, after(seconds), |_| true));
     assert_eq!(delete(10 * DAY), [], "it ended a second later");
     assert_eq!(delete(10 * DAY + 1), [on_day(0, 1).recording]);
     assert_eq!(delete(19 * DAY + 1), [on_day(9, 2).recording]);
@@ -262,7 +262,7 @@ fn one_that_can_t_be_deleted_keeps_none_of_the_others() {
         let bad = places.iter().find(|place| place.recording == ids[0]);
         stuck(bad.expect("it is one of them"));
         let (gone, failed) = match by_age {
-            true => delete_old(&mut index, &retention, after(3 * DAY)),
+            true => delete_old(&mut index, &retention, after(3 * DAY), |_| true),
             false => {
                 let (erased, failed) = erase(&mut index, Which::Binding(id(2_000)), &retention, after(60));
                 (erased.iter().map(|(id, _)| *id).collect(), failed)
@@ -274,6 +274,26 @@ fn one_that_can_t_be_deleted_keeps_none_of_the_others() {
             "{failed:?}"
         );
         assert_eq!(index.len(), 1, "it is asked for again the next time");
+    }
+}
+
+#[test]
+fn nothing_that_is_old_goes_before_somebody_was_told_which_and_agreed() {
+    let dir = folder();
+    let places = [1, 2].map(|number| recorded(dir.path(), &on_day(0, number), 1).0);
+    let mut index = index(dir.path());
+    let retention = Retention::new(Days { keep: 1, at_least: 0 });
+    let are_there = || places.each_ref().map(|place| place.chain(Phase::Whole).exists());
+    for agrees in [false, true] {
+        let mut told = Vec::new();
+        let deleted = delete_old(&mut index, &retention, after(3 * DAY), |ids| {
+            assert_eq!(are_there(), [true; 2]);
+            told.extend_from_slice(ids);
+            agrees
+        });
+        assert_eq!(told.len(), 2);
+        assert_eq!(all_done(deleted), if agrees { told } else { Vec::new() });
+        assert_eq!(are_there(), [!agrees; 2]);
     }
 }
 
