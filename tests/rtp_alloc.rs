@@ -209,6 +209,7 @@ fn a_packet_of_a_recording_allocates_nothing() {
                         payload_type: coding.payload(),
                         coding: Some(coding),
                         is_event: false,
+                        is_back: false,
                         payload: &[n as u8; 160],
                     });
                 }

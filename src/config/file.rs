@@ -1,7 +1,7 @@
 //! The main conf file: its tables and keys, their defaults and ranges, and what must hold between them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,7 +112,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
     let hep = super::hep::read(&root);
     let default_calls = u32::try_from(limits::CALLS_MAX).unwrap_or(u32::MAX);
     let records = records(&root);
-    let (recorded, recordings) = recordings(&root, &records.dir);
+    let (recorded, recordings) = recordings(&root, &records);
     let conf = Conf {
         switch: Config {
             node: name,
@@ -286,8 +286,8 @@ fn log(root: &Section<'_>) -> log::Config {
     }
 }
 
-/// How calls are recorded, if they are, and where recordings lie.
-fn recordings(root: &Section<'_>, cdr_dir: &Path) -> (Option<Recordings>, recorder::Config) {
+/// How calls are recorded, if they are, and where recordings lie. `records`: where the calls' records lie, and for how long.
+fn recordings(root: &Section<'_>, records: &cdr_file::Config) -> (Option<Recordings>, recorder::Config) {
     let keys = [
         "enabled",
         "dir",
@@ -346,7 +346,7 @@ fn recordings(root: &Section<'_>, cdr_dir: &Path) -> (Option<Recordings>, record
             "the audit log has how each recording ended: keep it as long as recordings.keep_days, or write 0",
         );
     }
-    if config.audit_dir == cdr_dir {
+    if config.audit_dir == records.dir {
         section.fault(
             "audit_dir",
             "records.cdr_dir is the same folder, and each of them wants one for itself: name another one",
@@ -364,7 +364,15 @@ fn recordings(root: &Section<'_>, cdr_dir: &Path) -> (Option<Recordings>, record
             "recordings are deleted after recordings.keep_days: write fewer days, or keep them longer",
         );
     }
-    (section.flag("enabled").then_some(recordings), config)
+    let is_enabled = section.flag("enabled");
+    // A recording begins before its call's record is written.
+    if is_enabled && records.keep_days <= config.keep_days {
+        section.fault(
+            "keep_days",
+            "whose a recording is the calls' records say: keep these for longer, by records.keep_days",
+        );
+    }
+    (is_enabled.then_some(recordings), config)
 }
 
 fn bans(root: &Section<'_>) -> Terms {

@@ -284,6 +284,10 @@ fn every_fault_of_the_main_file_names_line_text_and_cure() {
             "u.toml:2: audit_dir = \"data/cdr\": records.cdr_dir is the same folder, and each of them wants one for itself: name another one",
         ),
         (
+            "[recordings]\nkeep_days = 200\nenabled = true",
+            "u.toml:2: keep_days = 200: whose a recording is the calls' records say: keep these for longer, by records.keep_days",
+        ),
+        (
             "[recordings]\npause_code = \"77\"",
             "u.toml:2: pause_code = \"77\": write two to six keys of which the first is * or #, as \"*7\"",
         ),

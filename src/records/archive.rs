@@ -13,7 +13,7 @@ mod shelf;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
 pub use erase::{Erasing, Which};
@@ -119,6 +119,8 @@ pub struct Archive {
     audit: Arc<Audit>,
     /// Held while the records are searched for a number.
     search: Mutex<()>,
+    /// What was half erased, and went when it was found; not noted yet.
+    rest_erased: Mutex<Vec<Id>>,
 }
 
 /// A recording as lists have it.
@@ -154,6 +156,47 @@ pub struct Wanted {
     pub limit: usize,
 }
 
+/// A page of recordings.
+#[derive(Debug)]
+pub struct Listed {
+    /// Those that are wanted, the latest first.
+    pub rows: Vec<Row>,
+    /// Behind which one to go on, if there may be more.
+    pub next: Option<Id>,
+    /// What the calls' records couldn't tell, where a number was looked for.
+    pub searched: Searched,
+}
+
+/// What the calls' records couldn't tell of those who took part.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Searched {
+    /// From when on there are records, if there are recordings from before.
+    pub since: Option<Wall>,
+    /// How many of their lines can't be read.
+    pub unreadable: usize,
+}
+
+impl Searched {
+    /// A sentence, if there is something.
+    pub fn warning(&self) -> Option<String> {
+        let since = self.since.map(|since| {
+            format!(
+                "the records of calls were searched from {} on, for those before aren't there: whose recordings of earlier \
+                 calls are isn't known",
+                since.text()
+            )
+        });
+        let unreadable = (self.unreadable > 0).then(|| {
+            format!(
+                "{} lines of the records of calls can't be read: their calls' recordings may be missing here",
+                self.unreadable
+            )
+        });
+        let both: Vec<String> = since.into_iter().chain(unreadable).collect();
+        (!both.is_empty()).then(|| both.join("; "))
+    }
+}
+
 impl Archive {
     /// An archive in which nothing is known before [`Archive::look_through`].
     pub fn new(settings: Settings) -> Self {
@@ -169,6 +212,7 @@ impl Archive {
             overdue: Overdue::default(),
             audit: settings.audit,
             search: Mutex::default(),
+            rest_erased: Mutex::default(),
         };
         if let Err(error) = archive.signer() {
             tracing::warn!("{error}");
@@ -194,8 +238,18 @@ impl Archive {
             for sentence in &scanned.said {
                 tracing::warn!("{sentence}");
             }
+            self.rest_erased().extend_from_slice(&scanned.erased);
             work(index, &scanned)
         })
+    }
+
+    /// What was half erased, and went when it was found, since somebody asked before: to be noted.
+    pub fn take_rest_erased(&self) -> Vec<Id> {
+        std::mem::take(&mut *self.rest_erased())
+    }
+
+    fn rest_erased(&self) -> MutexGuard<'_, Vec<Id>> {
+        self.rest_erased.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// This is what accounts want of their recordings.
@@ -221,40 +275,51 @@ impl Archive {
         &self.audit
     }
 
-    /// Those that are wanted, the latest first; and behind which one to go on, if there may be more.
+    /// Those that are wanted.
     ///
     /// # Errors
     /// [`Error`]
-    pub fn list(&self, who: Who<'_>, now: Wall, wanted: Wanted) -> Result<(Vec<Row>, Option<Id>), Error> {
-        let listed = self.entries(who, wanted);
+    pub fn list(&self, who: Who<'_>, now: Wall, wanted: Wanted) -> Result<Listed, Error> {
+        let listed = self.entries(who, now, wanted);
         let outcome = match &listed {
-            Ok((entries, _)) => format!("{} listed", entries.len()),
+            Ok((entries, ..)) => format!("{} listed", entries.len()),
             Err(error) => error.word().to_owned(),
         };
         self.note(now, &line(who, Act::List, None, &outcome))?;
-        let (entries, next) = listed?;
+        let (entries, next, searched) = listed?;
         let retention = self.retention();
         let rows = entries.into_iter().map(|entry| row(entry, &retention));
-        Ok((rows.collect(), next))
+        Ok(Listed {
+            rows: rows.collect(),
+            next,
+            searched,
+        })
     }
 
-    fn entries(&self, who: Who<'_>, wanted: Wanted) -> Result<(Vec<Entry>, Option<Id>), Error> {
-        let mut filter = wanted.filter;
+    fn entries(
+        &self,
+        who: Who<'_>,
+        now: Wall,
+        wanted: Wanted,
+    ) -> Result<(Vec<Entry>, Option<Id>, Searched), Error> {
+        let (mut filter, mut searched) = (wanted.filter, Searched::default());
         if let Who::Account(name) = who {
             let is_theirs = |asked: &str| account_name(asked) == account_name(name);
             if !filter.account.as_deref().is_none_or(is_theirs) {
-                return Ok((Vec::new(), None));
+                return Ok((Vec::new(), None, searched));
             }
             filter.account = Some(name.into());
         }
         if let Some(party) = &wanted.party {
-            filter.among = Some(self.of_party(party)?);
+            let found;
+            (found, searched) = self.of_party(party, now)?;
+            filter.among = Some(found);
         }
         let stand = self.complete()?;
         let (page, next) = stand
             .index
             .part(&filter, wanted.after, wanted.limit, PAGE_SCAN_MAX);
-        Ok((page.into_iter().cloned().collect(), next))
+        Ok((page.into_iter().cloned().collect(), next, searched))
     }
 
     /// A recording, and what its chain says of it if it is whole.
@@ -288,7 +353,7 @@ impl Archive {
     /// Notes which bytes of it are about to be given, the first and the last.
     ///
     /// # Errors
-    /// [`Error::Unnoted`]: then they are not to be given.
+    /// Then they are not to be given: [`Error::Unnoted`], or [`Error::Absent`] if it was erased since it was opened.
     pub fn note_read(
         &self,
         who: Who<'_>,
@@ -302,7 +367,9 @@ impl Archive {
             range,
             ..line(who, opened.part.act(), Some(opened.recording), outcome)
         };
-        self.note(now, &line)
+        self.note(now, &line)?;
+        // Nothing is given after the log says that it is gone, though its file is still open.
+        self.entry(who, opened.recording).map(drop)
     }
 
     /// Compares a recording with its chain, and that with the digits that are `expected` at its end; where none are, with those
@@ -432,16 +499,22 @@ impl Archive {
 
     /// The recordings of calls in which that number took part: of those in progress, of those whose records wait for the disk, and
     /// by the records there; one search at once, for it reads all of these.
-    fn of_party(&self, OfParty { party, live }: &OfParty) -> Result<BTreeSet<Id>, Error> {
+    fn of_party(
+        &self,
+        OfParty { party, live }: &OfParty,
+        now: Wall,
+    ) -> Result<(BTreeSet<Id>, Searched), Error> {
         let _alone = match self.search.try_lock() {
             Ok(alone) => alone,
             Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(Error::Searching),
         };
-        let mut found = BTreeSet::new();
+        let (mut found, mut searched) = (BTreeSet::new(), Searched::default());
         let Some(earliest) = self.complete()?.index.earliest() else {
-            return Ok(found);
+            return Ok((found, searched));
         };
+        let since = cdr_scan::complete_since(&self.cdr_dir, now).map_err(Error::Records)?;
+        searched.since = since.filter(|since| earliest < *since);
         let filter = cdr_scan::Filter {
             since: Some(Wall::from_millis(
                 earliest.as_millis().saturating_sub(CLOCKS_APART_MS),
@@ -459,10 +532,15 @@ impl Archive {
         loop {
             let page = cdr_scan::scan(&self.cdr_dir, &filter, Order::NewestFirst, cursor, PAGE_MAX)
                 .map_err(Error::Records)?;
+            searched.unreadable += page.unreadable;
             found.extend(self.recordings_of(page.cdrs.iter().map(|cdr| cdr.call_id)));
+            // Of one whose chain can't be read the record alone tells.
+            let stand = self.shelf.stand();
+            let said = page.cdrs.iter().filter_map(|cdr| cdr.recording.id);
+            found.extend(said.filter(|id| stand.index.get(*id).is_some()));
             cursor = match (page.more, page.next) {
                 (More::Perhaps, Some(next)) => Some(next),
-                (More::Perhaps, None) | (More::No, _) => return Ok(found),
+                (More::Perhaps, None) | (More::No, _) => return Ok((found, searched)),
             };
         }
     }

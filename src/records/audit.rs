@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-pub use line::{Act, Line, Who};
+pub use line::{Act, GOES, GONE, Line, Who};
 pub use verify::{Change, Verdict};
 
 use crate::base::id::Id;

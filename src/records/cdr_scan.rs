@@ -198,6 +198,22 @@ pub fn scan(
     Ok(reader.page)
 }
 
+/// From when on all records are there: since the file was begun before which one is missing. `None`: from the first record on.
+/// With no file at all, that is `now`.
+///
+/// # Errors
+/// The folder can't be read.
+pub fn complete_since(dir: &Path, now: Wall) -> io::Result<Option<Wall>> {
+    let (mut since, mut follows) = (now, None);
+    for entry in folder::list(dir)?.iter().rev() {
+        if follows.is_some_and(|follows| entry.seq.saturating_add(1) < follows) {
+            return Ok(Some(since));
+        }
+        (since, follows) = (entry.start, Some(entry.seq));
+    }
+    Ok((follows != Some(1)).then_some(since))
+}
+
 /// The call ids of the last `n` records: a start compares them with the journal, so that no call is recorded
 /// twice.
 ///
@@ -218,9 +234,8 @@ pub fn recent_ids(dir: &Path, n: usize) -> io::Result<HashSet<Id>> {
             if ids.len() >= n {
                 return Ok(ids);
             }
-            if let Ok(named) = serde_json::from_slice::<Named>(&line) {
-                ids.insert(named.call_id);
-            }
+            let named = line.and_then(|line| serde_json::from_slice::<Named>(&line).ok());
+            ids.extend(named.map(|named| named.call_id));
         }
     }
     Ok(ids)
@@ -238,6 +253,8 @@ impl Reader<'_> {
     fn take(&mut self, line: &[u8], entry: &Entry, at: u64) -> More {
         self.budget = self.budget.saturating_sub(line.len() as u64 + 1);
         match std::str::from_utf8(line) {
+            // What a filter looks for isn't found in zeros, or in half a line.
+            Ok(text) if !(text.starts_with('{') && text.ends_with('}')) => self.unreadable(entry, at),
             Ok(text) if !self.filter.may_take(text) => {}
             Ok(text) => match serde_json::from_str::<Cdr>(text) {
                 Ok(cdr) if self.filter.takes(&cdr) => self.page.cdrs.push(cdr),
@@ -266,6 +283,8 @@ impl Reader<'_> {
         };
         let mut at = from;
         let mut held: Vec<u8> = Vec::new();
+        // Whether what is held is the rest of a line that is too long.
+        let mut skips = false;
         let mut chunk = vec![0; CHUNK];
         let cursor = |offset| {
             Some(Cursor {
@@ -282,7 +301,10 @@ impl Reader<'_> {
             held.extend_from_slice(&chunk[..read]);
             let mut done = 0;
             while let Some(len) = held[done..].iter().position(|c| *c == b'\n') {
-                let full = self.take(&held[done..done + len], entry, at + done as u64);
+                let full = match std::mem::take(&mut skips) {
+                    true => More::No,
+                    false => self.take(&held[done..done + len], entry, at + done as u64),
+                };
                 done += len + 1;
                 self.page.next = cursor(at + done as u64);
                 if full == More::Perhaps {
@@ -291,9 +313,13 @@ impl Reader<'_> {
             }
             held.drain(..done);
             at += done as u64;
-            if held.len() > LINE_BYTES_MAX {
-                self.unreadable(entry, at);
-                return Ok(More::No);
+            if skips || held.len() > LINE_BYTES_MAX {
+                if !skips {
+                    self.unreadable(entry, at);
+                }
+                skips = true;
+                at += held.len() as u64;
+                held.clear();
             }
         }
     }
@@ -305,7 +331,14 @@ impl Reader<'_> {
         let end = file.metadata()?.len();
         let mut lines = Backwards::new(&file, to.map_or(end, |to| to.min(end)));
         while let Some((start, line)) = lines.line()? {
-            if self.take(&line, entry, start) == More::Perhaps {
+            let full = match line {
+                Some(line) => self.take(&line, entry, start),
+                None => {
+                    self.unreadable(entry, start);
+                    More::No
+                }
+            };
+            if full == More::Perhaps {
                 self.page.next = Some(Cursor {
                     seq: entry.seq,
                     offset: start,
@@ -341,6 +374,8 @@ struct Backwards<'f> {
     start: u64,
     /// Whether `held` is cut at its last line end.
     trimmed: bool,
+    /// Whether what stood behind `held` was thrown away: the line was too long.
+    skips: bool,
 }
 
 impl<'f> Backwards<'f> {
@@ -350,12 +385,22 @@ impl<'f> Backwards<'f> {
             held: Vec::new(),
             start: end,
             trimmed: false,
+            skips: false,
         }
     }
 
-    /// The next line towards the beginning, without its end, and where it starts.
-    fn line(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
+    /// The next line towards the beginning, without its end, and where it starts. `None` for one that is too long.
+    fn line(&mut self) -> io::Result<Option<(u64, Option<Vec<u8>>)>> {
         loop {
+            if self.skips {
+                let before = self.held.iter().rposition(|c| *c == b'\n');
+                let from = before.map_or(0, |before| before + 1);
+                self.held.truncate(from);
+                if before.is_some() || self.start == 0 {
+                    (self.skips, self.trimmed) = (false, true);
+                    return Ok(Some((self.start + from as u64, None)));
+                }
+            }
             if !self.trimmed
                 && let Some(last) = self.held.iter().rposition(|c| *c == b'\n')
             {
@@ -372,11 +417,15 @@ impl<'f> Backwards<'f> {
                 if let Some(from) = from {
                     let line = body[from..].to_vec();
                     self.held.truncate(from);
-                    return Ok(Some((self.start + from as u64, line)));
+                    return Ok(Some((self.start + from as u64, Some(line))));
                 }
             }
-            if self.start == 0 || self.held.len() > LINE_BYTES_MAX {
+            if self.start == 0 {
                 return Ok(None);
+            }
+            if self.held.len() > LINE_BYTES_MAX {
+                self.skips = true;
+                self.held.clear();
             }
             let size = self.start.min(CHUNK as u64);
             let mut chunk = vec![0; size as usize];

@@ -7,7 +7,7 @@ use crate::base::chance::Chance;
 use crate::base::number::Digits;
 use crate::call::cdr::{CallerKind, Cdr, Media, Recording, ReleasedBy, SCHEMA};
 use crate::call::recording::Why;
-use crate::records::cdr_scan::{Filter, More, Order, Page, recent_ids, scan};
+use crate::records::cdr_scan::{Filter, More, Order, Page, complete_since, recent_ids, scan};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const START: Wall = Wall::from_millis(1_795_255_200_000);
@@ -614,4 +614,46 @@ fn the_rest_between_groups_ends_early_with_a_full_group_and_with_a_stop() {
     assert_eq!(wait_for(&shared, 3, Duration::ZERO).wake_at, 3);
     lock(&shared.queue).stop = Stop::By(std::time::Instant::now());
     assert_eq!(wait_for(&shared, 3, HOUR).lines.len(), 2);
+}
+
+/// A file of four records; the third can't be read, for zeros stand before it.
+fn zeros(dir: &Path) {
+    let [first, second, fourth] = [1, 2, 4].map(|n| line(&cdr(n, START)));
+    let torn = [vec![0; 3 << 20], line(&cdr(3, START))].concat();
+    let text = [first, second, torn, fourth].concat();
+    std::fs::write(dir.join("cdr-20261121T100000Z-00000001.jsonl"), text).expect("room");
+}
+
+#[test]
+fn a_stretch_of_zeros_hides_none_of_the_records_around_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    zeros(dir.path());
+    let [first, second, fourth] = [1, 2, 4].map(|n| cdr(n, START).call_id);
+    let read = |order| {
+        let page = scan(dir.path(), &Filter::default(), order, None, 100).expect("readable");
+        assert_eq!((page.unreadable, page.more), (1, More::No));
+        page.cdrs.iter().map(|cdr| cdr.call_id).collect::<Vec<_>>()
+    };
+    assert_eq!(read(Order::OldestFirst), [first, second, fourth]);
+    assert_eq!(read(Order::NewestFirst), [fourth, second, first]);
+    let recent = recent_ids(dir.path(), 9).expect("readable");
+    assert_eq!(recent, [first, second, fourth].into());
+}
+
+#[test]
+fn records_are_complete_since_the_file_before_which_one_is_missing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let since = || complete_since(dir.path(), START.plus(HOUR * 9)).expect("readable");
+    let begun = |hour: u64, seq: u32| {
+        let name = format!("cdr-20261121T{}0000Z-{seq:08}.jsonl", 10 + hour);
+        std::fs::write(dir.path().join(name), "").expect("room");
+    };
+    assert_eq!(since(), Some(START.plus(HOUR * 9)));
+    begun(2, 3);
+    begun(3, 4);
+    assert_eq!(since(), Some(START.plus(HOUR * 2)));
+    begun(0, 1);
+    assert_eq!(since(), Some(START.plus(HOUR * 2)));
+    begun(1, 2);
+    assert_eq!(since(), None);
 }

@@ -20,7 +20,7 @@ use crate::base::number::VirtualNumber;
 use crate::base::text;
 use crate::base::time::Wall;
 use crate::call::cdr::Party;
-use crate::records::archive::{self, Archive, Erasing, OfParty, Refused, Wanted, Which};
+use crate::records::archive::{self, Archive, Erasing, OfParty, Refused, Searched, Wanted, Which};
 use crate::records::audit::Who;
 use crate::records::recordings;
 use crate::records::recordings::chain::Sha;
@@ -124,7 +124,8 @@ impl Desk {
 }
 
 /// `GET /v1/recordings?account=&call_id=&binding_id=&number=&since=&until=&limit=&after=` → `{"recordings", "next"}`, the
-/// latest first. `number` is a party's or a virtual one: those of calls in which it took part, or takes part now.
+/// latest first. `number` is a party's or a virtual one: those of calls in which it took part, or takes part now. Which these are
+/// the calls' records say; where they can't of all, the answer has `searched_since`, `unreadable_records` and a `warning`.
 pub(super) async fn list(
     State(desk): State<Arc<Desk>>,
     asker: Asker,
@@ -145,11 +146,12 @@ pub(super) async fn list(
         limit: limit(&mut asked)?,
     };
     asked.done()?;
-    let (rows, next) = desk
+    let listed = desk
         .ask_archive(asker, move |archive, who, now| archive.list(who, now, wanted))
         .await?;
-    let rows: Vec<Value> = rows.iter().map(view::recording).collect();
-    Ok(Json(json!({"recordings": rows, "next": next})))
+    let rows: Vec<Value> = listed.rows.iter().map(view::recording).collect();
+    let answer = json!({"recordings": rows, "next": listed.next});
+    Ok(Json(said_of_search(answer, &listed.searched)))
 }
 
 /// `GET /v1/recordings/{id}`
@@ -219,15 +221,21 @@ pub(super) async fn remove(
     let id = id_of(&name)?;
     let which = Which::Recording(id);
     let mut erasing = desk
-        .ask_archive(asker, move |archive, who, now| archive.erase(who, now, which))
+        .ask_archive(asker, move |archive, who, now| {
+            archive.erase(who, now, which, None)
+        })
         .await?;
+    let is_noted = erasing.is_noted;
     if let Some((_, error)) = erasing.failed.pop() {
         return Err(refusal(error.into()));
     }
-    // Whichever of the two stays is said; else that the one is gone that was named, the last.
+    // Whichever of the two stays is said; else that the one is gone that was named.
     let stays = erasing.erased.iter().find(|(_, became)| *became != Erased::Gone);
     match stays.or(erasing.erased.last()).copied() {
-        Some((id, Erased::Gone)) => Ok(Json(json!({"id": id, "became": "gone"}))),
+        Some((_, Erased::Gone)) => {
+            let gone = json!({"id": id, "became": "gone"});
+            Ok(Json(said_of_noting(gone, is_noted)))
+        }
         Some((id, Erased::NotBefore(time))) => Err(ApiError {
             not_before: Some(time),
             ..conflict(
@@ -252,7 +260,8 @@ fn conflict(code: &'static str, sentence: String) -> ApiError {
 }
 
 /// `POST /v1/recordings/erase` with one of `call_id`, `binding_id` and `number` → `{"erased", "failed", "more"}`: what became
-/// of each recording. `more`: so many are gone that the rest has to be asked for again.
+/// of each recording. `more`: there are so many that the rest has to be asked for again, `after` the one that is then `next`.
+/// `"noted": false`: they are gone, and the audit log, which has that they go, couldn't be told what became of them.
 pub(super) async fn erase(
     State(desk): State<Arc<Desk>>,
     asker: Asker,
@@ -260,6 +269,7 @@ pub(super) async fn erase(
 ) -> Result<Json<Value>, ApiError> {
     let mut fields = Fields::of_json(&body)?;
     let whose = Whose::of(&desk, &mut fields).await?;
+    let after = id(&mut fields, "after")?;
     fields.done()?;
     let which = match (whose.call, whose.binding, whose.party) {
         (Some(call), None, None) => Which::Call(call),
@@ -271,7 +281,9 @@ pub(super) async fn erase(
         }
     };
     let erasing = desk
-        .ask_archive(asker, move |archive, who, now| archive.erase(who, now, which))
+        .ask_archive(asker, move |archive, who, now| {
+            archive.erase(who, now, which, after)
+        })
         .await?;
     Ok(Json(outcome(&erasing)))
 }
@@ -286,11 +298,33 @@ fn outcome(erasing: &Erasing) -> Value {
         .failed
         .iter()
         .map(|(id, error)| json!({"id": id, "message": error.to_string()}));
-    json!({
+    let mut said = json!({
         "erased": erased.collect::<Vec<_>>(),
         "failed": failed.collect::<Vec<_>>(),
-        "more": erasing.is_cut,
-    })
+        "more": erasing.next.is_some(),
+    });
+    if let Some(next) = erasing.next {
+        said["next"] = json!(next);
+    }
+    said_of_noting(said_of_search(said, &erasing.searched), erasing.is_noted)
+}
+
+/// The answer, with what the calls' records couldn't tell.
+fn said_of_search(mut answer: Value, searched: &Searched) -> Value {
+    if let Some(warning) = searched.warning() {
+        answer["warning"] = json!(warning);
+        answer["searched_since"] = json!(searched.since.map(|since| since.text().to_string()));
+        answer["unreadable_records"] = json!(searched.unreadable);
+    }
+    answer
+}
+
+/// The answer, with a word if what was done isn't noted.
+fn said_of_noting(mut answer: Value, is_noted: bool) -> Value {
+    if !is_noted {
+        answer["noted"] = json!(false);
+    }
+    answer
 }
 
 fn id(fields: &mut Fields, name: &str) -> Result<Option<Id>, ApiError> {

@@ -10,15 +10,19 @@ use serde_json::{Value, json};
 use super::list;
 use super::whose::Whose;
 use crate::base::id::Id;
+use crate::base::time::Wall;
 use crate::cli::client::Control;
 use crate::cli::screen::{self, Listing, text};
+use crate::cli::when;
 
 const ABOUT: &str = "\
 Erase recordings: one, or all of a call, of a binding's calls, or of the calls in which a number took part. First it is only said \
 what would be erased; --yes does it. A recording that has to be kept for longer (recordings.at_least_days) stays, and it is said \
 until when; one that is being written stays until its call is over. Nothing brings an erased one back.
 
-Exit code 1 if any of them stays.";
+Exit code 1 if any of them stays, or if the records of calls can't tell of all in which the number took part.";
+
+const UNNOTED: &str = "the audit log refused to note that they are gone; it has that they were to go";
 
 /// What `recording erase` takes.
 #[derive(Args, Debug)]
@@ -44,15 +48,17 @@ impl Erase {
             return would(control, self.id, &query, out);
         }
         if let Some(id) = self.id {
-            control.send(Method::DELETE, &format!("/v1/recordings/{id}"), None)?;
+            let answer = control.send(Method::DELETE, &format!("/v1/recordings/{id}"), None)?;
             writeln!(out, "{id}  gone")?;
+            if answer.get("noted") == Some(&Value::Bool(false)) {
+                writeln!(out, "{UNNOTED}")?;
+            }
             return Ok(());
         }
-        let body: Value = query.iter().map(|(name, value)| (*name, json!(value))).collect();
-        let (mut gone, mut stay) = (0, 0);
-        loop {
+        let mut body: Value = query.iter().map(|(name, value)| (*name, json!(value))).collect();
+        let (mut gone, mut stay, mut is_noted) = (0, 0, true);
+        let warning = loop {
             let answer = control.send_patiently(Method::POST, "/v1/recordings/erase", Some(&body))?;
-            let before = gone;
             for row in rows(&answer, "erased") {
                 match text(row, "became").as_str() {
                     "gone" => gone += 1,
@@ -64,17 +70,21 @@ impl Erase {
                 stay += 1;
                 writeln!(out, "{}  stays: {}", text(row, "id"), text(row, "message"))?;
             }
-            let is_more = answer.get("more").and_then(Value::as_bool).unwrap_or_default();
-            if !is_more || gone == before {
-                break;
+            is_noted &= answer.get("noted").and_then(Value::as_bool).unwrap_or(true);
+            match answer.get("next") {
+                Some(next) => body["after"] = next.clone(),
+                None => break text(&answer, "warning"),
             }
-            // Those that stay are told of again with the rest.
-            stay = 0;
+        };
+        if !is_noted {
+            writeln!(out, "{UNNOTED}")?;
         }
         match (gone, stay) {
+            (gone, 0) if !warning.is_empty() => bail!("{gone} erased; {warning}"),
             (0, 0) => writeln!(out, "there is no such recording")?,
             (_, 0) => writeln!(out, "{gone} erased")?,
-            (_, _) => bail!("{gone} erased, {stay} of them stay"),
+            (_, _) if warning.is_empty() => bail!("{gone} erased, {stay} stay"),
+            (_, _) => bail!("{gone} erased, {stay} stay; {warning}"),
         }
         Ok(())
     }
@@ -99,6 +109,18 @@ fn became(row: &Value) -> String {
     }
 }
 
+/// Why a recording would stay, if it would.
+fn stays(row: &Value, now: Wall) -> String {
+    if text(row, "state") == "running" {
+        return "  stays: it is being written".to_owned();
+    }
+    let not_before = Wall::parse_rfc3339(&text(row, "not_before"));
+    match not_before.is_some_and(|time| now < time) {
+        true => format!("  not before {}", screen::time(row, "not_before")),
+        false => String::new(),
+    }
+}
+
 /// Says what would be erased.
 fn would(
     control: &Control,
@@ -116,18 +138,14 @@ fn would(
         Some(id) => vec![control.get(&format!("/v1/recordings/{id}"), &[])?],
         None => list::all(control, query, listing)?.rows,
     };
+    let now = when::now();
     for row in &found {
-        let until = screen::time(row, "not_before");
-        let stays = if until.is_empty() {
-            String::new()
-        } else {
-            format!("  not before {until}")
-        };
         writeln!(
             out,
-            "{}  began {}{stays}",
+            "{}  began {}{}",
             text(row, "id"),
-            screen::time(row, "began")
+            screen::time(row, "began"),
+            stays(row, now)
         )?;
     }
     writeln!(
@@ -136,4 +154,20 @@ fn would(
         found.len()
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_that_may_be_erased_by_now_isn_t_said_to_stay() {
+        let row = |state: &str| json!({"state": state, "not_before": "2026-12-01T10:00:03.000Z"});
+        let at = |text: &str| Wall::parse_rfc3339(text).expect("a time");
+        let (before, then) = (at("2026-12-01T10:00:02.999Z"), at("2026-12-01T10:00:03.000Z"));
+        assert!(stays(&row("whole"), before).starts_with("  not before 2026-12-01"));
+        assert_eq!(stays(&row("whole"), then), "");
+        assert_eq!(stays(&row("running"), then), "  stays: it is being written");
+        assert_eq!(stays(&json!({"state": "broken", "not_before": null}), then), "");
+    }
 }

@@ -89,7 +89,7 @@ fn another(key: &str) -> Option<&'static str> {
         "store.path" => Some("\"elsewhere\""),
         "records.cdr_dir" => Some("\"elsewhere/cdr\""),
         "records.rotate" => Some("\"2h\""),
-        "records.keep_days" => Some("30"),
+        "records.keep_days" => Some("100"),
         "recordings.enabled" => Some("true"),
         "recordings.dir" => Some("\"elsewhere/recordings\""),
         "recordings.keep_days" => Some("90"),

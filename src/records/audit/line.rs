@@ -17,6 +17,11 @@ pub(super) fn form() -> u32 {
     forms().audit.into()
 }
 
+/// What a line says of a recording that is about to be erased or deleted, before anything of it is.
+pub const GOES: &str = "goes";
+/// What a line says of one of which nothing is left.
+pub const GONE: &str = "gone";
+
 /// Who did something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Who<'a> {

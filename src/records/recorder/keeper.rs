@@ -12,9 +12,10 @@ use super::Shared;
 use super::left::{self, Left};
 use super::notes::{Notes, kept};
 use super::trust::Trust;
+use crate::base::id::Id;
 use crate::base::limits::{RECORDING_ABANDONED_AFTER, RECORDINGS_DELETED_AT_ONCE};
 use crate::base::time::{Now, Wall};
-use crate::records::audit::{Act, Line};
+use crate::records::audit::{self, Act, GOES, GONE, Line};
 use crate::records::recordings::Error;
 use crate::records::recordings::index::{Entry, Index, Scanned, State};
 use crate::records::recordings::retention::delete_old;
@@ -123,10 +124,12 @@ impl Keeper {
             ended.extend(self.end(shared, index, &entry).map(|left| (*id, left)));
         }
         self.note_whole(shared, index, now);
+        // What went after it was noted that it goes.
+        let rest = shared.settings.archive.take_rest_erased();
+        self.add_all(Act::Erase, rest, GONE);
         // Nothing goes of which the log couldn't tell.
         if let Some(old_by) = old_by
             && self.is_noted(shared, now)
-            && shared.settings.audit.probe().is_ok()
         {
             self.delete(shared, index, (now, old_by));
         }
@@ -184,9 +187,13 @@ impl Keeper {
     /// Whether the audit log has taken all that there was to note.
     fn is_noted(&mut self, shared: &Shared, now: Wall) -> bool {
         let noted = self.notes.write(&shared.settings.audit, now, |_| ());
-        noted
-            .inspect_err(|error| tracing::warn!("{error}: no recording is deleted until that is mended"))
-            .is_ok()
+        noted.inspect_err(not_deleted).is_ok()
+    }
+
+    /// The same became of all of these.
+    fn add_all(&mut self, act: Act, ids: Vec<Id>, outcome: &'static str) {
+        ids.into_iter()
+            .for_each(|id| self.notes.add(Line::of_server(act, id, outcome)));
     }
 
     fn delete(&mut self, shared: &Shared, index: &mut Index, (now, old_by): (Wall, Wall)) {
@@ -195,13 +202,19 @@ impl Keeper {
         };
         let mut is_said = false;
         while !shared.leaves.load(Ordering::Acquire) {
-            let (deleted, failed) = delete_old(index, &retention, old_by);
+            let (deleted, failed) = delete_old(index, &retention, old_by, |ids| {
+                let lines: Vec<_> = ids
+                    .iter()
+                    .map(|id| Line::of_server(Act::Aged, *id, GOES))
+                    .collect();
+                let noted = shared.settings.audit.note_all(now, &lines);
+                noted.inspect_err(not_deleted).is_ok()
+            });
             if !deleted.is_empty() {
                 tracing::info!("recordings deleted because of their age: {}", deleted.len());
             }
-            for id in &deleted {
-                self.notes.add(Line::of_server(Act::Aged, *id, "gone"));
-            }
+            let count = deleted.len();
+            self.add_all(Act::Aged, deleted, GONE);
             for (_, error) in failed.iter().take(NAMED_MAX).filter(|_| !is_said) {
                 tracing::warn!("an old recording can't be deleted: {error}");
             }
@@ -212,7 +225,7 @@ impl Keeper {
                 ));
             }
             is_said = true;
-            if deleted.len() < RECORDINGS_DELETED_AT_ONCE || !self.is_noted(shared, now) {
+            if count < RECORDINGS_DELETED_AT_ONCE || !self.is_noted(shared, now) {
                 return;
             }
         }
@@ -237,6 +250,10 @@ fn keep_time(dir: &Path, now: Wall) -> io::Result<()> {
     let [new, path] = [NEW_CLOCK, CLOCK].map(|name| dir.join(name));
     fs::write(&new, format!("{now}\n"))?;
     fs::rename(new, path)
+}
+
+fn not_deleted(error: &audit::Error) {
+    tracing::warn!("{error}: no recording is deleted until that is mended");
 }
 
 /// Whether nobody will ever end it, for all that this server knows.

@@ -1,5 +1,6 @@
 mod aside;
 mod behind;
+mod erased;
 mod fax;
 mod heard;
 mod known;

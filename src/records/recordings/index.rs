@@ -85,6 +85,11 @@ impl Entry {
         self.known.as_ref().map_or(0, |known| known.at_least_days)
     }
 
+    /// The call by which it is found: that of its own id, if its first line can't be read.
+    pub fn call(&self) -> Id {
+        self.known.as_ref().map_or(self.recording, |known| known.call)
+    }
+
     /// Where its files lie.
     pub fn place(&self) -> Place {
         Place {
@@ -125,9 +130,7 @@ impl Filter {
     fn takes(&self, entry: &Entry, account: Option<&str>) -> bool {
         let known = entry.known.as_ref();
         account.is_none_or(|account| entry.account() == Some(account))
-            && self
-                .call
-                .is_none_or(|call| known.is_some_and(|known| known.call == call))
+            && self.call.is_none_or(|call| entry.call() == call)
             && self
                 .binding
                 .is_none_or(|binding| known.is_some_and(|known| known.binding == Some(binding)))
@@ -141,6 +144,8 @@ impl Filter {
 pub struct Scanned {
     /// Recordings that aren't whole: whoever goes on with none of them ends them.
     pub running: Vec<Id>,
+    /// What was half erased, and is gone now.
+    pub erased: Vec<Id>,
     /// How many chains could not be read, and folders.
     pub unreadable: usize,
     /// Some of them, a sentence each.
@@ -258,13 +263,16 @@ impl Index {
         Ok(())
     }
 
-    fn look_at_day(&mut self, day: &Arc<Path>, files: &[PathBuf], scanned: &mut Scanned) {
+    pub(super) fn look_at_day(&mut self, day: &Arc<Path>, files: &[PathBuf], scanned: &mut Scanned) {
         // Audio whose chain isn't there is in no other way to be found.
-        let (mut left, mut gone) = (BTreeSet::new(), HashSet::new());
+        let (mut left, mut gone, mut named) = (BTreeSet::new(), HashSet::new(), HashSet::new());
         for file in files {
             if let Some(place) = Place::half_erased(file) {
                 match erase_files(&place) {
-                    Ok(()) => drop(gone.insert(place.recording)),
+                    Ok(()) => {
+                        scanned.erased.push(place.recording);
+                        gone.insert(place.recording);
+                    }
                     Err(error) => {
                         scanned.unreadable(format!("what is left of an erased recording stays: {error}"));
                     }
@@ -274,50 +282,81 @@ impl Index {
             let Some(place) = Place::named(file) else {
                 continue;
             };
-            let Some(phase) = chain_phase(file) else {
-                left.insert(place.recording);
-                continue;
-            };
-            match first_line(file) {
-                Ok(head) if Place::of(&self.dir, head.recording, head.began).chain(phase) == *file => {
-                    let state = match phase {
-                        Phase::Part if is_left(&place) => State::Broken,
-                        Phase::Part => State::Running,
-                        Phase::Whole => State::Whole,
-                    };
-                    if phase == Phase::Part {
-                        scanned.running.push(head.recording);
-                    }
-                    self.add_in(&head, state, Arc::clone(day));
+            match chain_phase(file) {
+                Some(phase) => {
+                    named.extend((phase == Phase::Whole).then_some(place.recording));
+                    left.extend(self.look_at_chain(day, &place, phase, scanned));
                 }
-                Ok(_) => {
-                    left.insert(place.recording);
-                    scanned.unreadable(unlisted(file, ANOTHERS));
-                }
-                // A kill as it was begun does that; it can be ended as others can.
-                Err(NoFirst::Torn) if phase == Phase::Part => {
-                    scanned.running.push(place.recording);
-                    self.add_broken(place.recording, day);
-                }
-                Err(why) => {
-                    left.insert(place.recording);
-                    scanned.unreadable(unlisted(file, &why.to_string()));
-                }
+                None => drop(left.insert(place.recording)),
             }
         }
         for recording in left.into_iter().filter(|recording| !gone.contains(recording)) {
-            self.add_broken(recording, day);
+            let place = Place {
+                day: day.to_path_buf(),
+                recording,
+            };
+            // Since the folder was listed it may have become whole, or gone.
+            let is_renamed = !named.contains(&recording) && place.chain(Phase::Whole).exists();
+            let is_known = self.entries.contains_key(&recording)
+                || is_renamed && self.look_at_chain(day, &place, Phase::Whole, scanned).is_none();
+            if !is_known && place.files().any(|file| file.exists()) {
+                self.add_broken(recording, day);
+            }
+        }
+    }
+
+    /// Looks at a chain; gives the recording if nothing is known of it by that.
+    fn look_at_chain(
+        &mut self,
+        day: &Arc<Path>,
+        place: &Place,
+        phase: Phase,
+        scanned: &mut Scanned,
+    ) -> Option<Id> {
+        let (file, recording) = (place.chain(phase), place.recording);
+        match first_line(&file) {
+            Ok(head) if Place::of(&self.dir, head.recording, head.began).chain(phase) == file => {
+                let state = match phase {
+                    Phase::Part if is_left(place) => State::Broken,
+                    Phase::Part => State::Running,
+                    Phase::Whole => State::Whole,
+                };
+                if phase == Phase::Part {
+                    scanned.running.push(recording);
+                }
+                self.add_in(&head, state, Arc::clone(day));
+                None
+            }
+            Ok(_) => {
+                scanned.unreadable(unlisted(&file, ANOTHERS));
+                Some(recording)
+            }
+            // A kill as it was begun does that; it can be ended as others can.
+            Err(NoFirst::Torn) if phase == Phase::Part => {
+                scanned.running.push(recording);
+                self.add_broken(recording, day);
+                None
+            }
+            // Whoever writes it renames it when it is whole: it is looked for under that name.
+            Err(NoFirst::Disk(error)) if error.kind() == io::ErrorKind::NotFound => Some(recording),
+            Err(why) => {
+                scanned.unreadable(unlisted(&file, &why.to_string()));
+                Some(recording)
+            }
         }
     }
 
     /// Adds a recording of whose chain nothing is known, unless something is.
     fn add_broken(&mut self, recording: Id, day: &Arc<Path>) {
-        self.entries.entry(recording).or_insert_with(|| Entry {
-            recording,
-            began: recording.minted(),
-            state: State::Broken,
-            known: None,
-            day: Arc::clone(day),
+        self.entries.entry(recording).or_insert_with(|| {
+            self.by_call.insert((recording, recording));
+            Entry {
+                recording,
+                began: recording.minted(),
+                state: State::Broken,
+                known: None,
+                day: Arc::clone(day),
+            }
         });
     }
 
@@ -374,11 +413,12 @@ impl Index {
 
     /// The recording is gone.
     pub fn remove(&mut self, recording: Id) {
-        if let Some(known) = self.entries.remove(&recording).and_then(|entry| entry.known) {
-            self.by_call.remove(&(known.call, recording));
-            if let Some(binding) = known.binding {
-                self.by_binding.remove(&(binding, recording));
-            }
+        let Some(entry) = self.entries.remove(&recording) else {
+            return;
+        };
+        self.by_call.remove(&(entry.call(), recording));
+        if let Some(binding) = entry.known.and_then(|known| known.binding) {
+            self.by_binding.remove(&(binding, recording));
         }
     }
 
@@ -397,7 +437,7 @@ impl Index {
         self.entries.get(&recording)
     }
 
-    /// Those of a call, the earliest first.
+    /// Those of a call, the earliest first. One of which only the name can be read is its call's of the same id.
     pub fn of_call(&self, call: Id) -> impl Iterator<Item = &Entry> {
         self.of(&self.by_call, call)
     }
@@ -493,7 +533,7 @@ fn folders(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(folders)
 }
 
-fn list(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let listed = disk::list(dir).and_then(|files| {
         let paths = files.map(|file| file.map(|file| file.path()));
         paths.collect::<io::Result<Vec<_>>>()
@@ -528,8 +568,7 @@ fn is_left(place: &Place) -> bool {
 /// When a recording's files were last written.
 pub(super) fn last_written(place: &Place) -> Result<Wall, Error> {
     let mut last = None;
-    let chains = [Phase::Part, Phase::Whole].map(|phase| place.chain(phase));
-    for path in chains.into_iter().chain(place.audios()).chain(place.leavings()) {
+    for path in place.files() {
         match fs::metadata(&path).and_then(|file| file.modified()) {
             Ok(written) => {
                 let since = written.duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -130,6 +130,12 @@ impl Place {
         self.damaged().chain([self.cut()])
     }
 
+    /// Every name of what may be there of it.
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        let chains = [Phase::Part, Phase::Whole].map(|phase| self.chain(phase));
+        chains.into_iter().chain(self.audios()).chain(self.leavings())
+    }
+
     pub(super) fn erasing(&self) -> PathBuf {
         self.file(ERASING, Phase::Whole)
     }

@@ -4,7 +4,7 @@
 //! A chain is renamed before its audio is removed and goes last, so that a server that is killed in between goes on with it:
 //! a recording whose audio is missing was never erased by us.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -95,24 +95,49 @@ pub type Failed = Vec<(Id, Error)>;
 /// # Errors
 /// The disk refuses.
 pub fn erase_one(entry: &Entry, retention: &Retention, now: Wall) -> Result<Erased, Error> {
-    match entry.state {
-        State::Running => return Ok(Erased::Running),
-        State::Broken if is_busy(&entry.place()) => return Ok(Erased::Running),
-        State::Broken | State::Whole => {}
+    let became = would_be(entry, retention, now)?;
+    if became == Erased::Gone {
+        remove(entry, now)?;
+    }
+    Ok(became)
+}
+
+/// What would become of a recording if it were erased now.
+///
+/// # Errors
+/// The disk refuses.
+pub fn would_be(entry: &Entry, retention: &Retention, now: Wall) -> Result<Erased, Error> {
+    if is_written(entry) {
+        return Ok(Erased::Running);
     }
     let not_before = retention.not_before(entry.account(), entry.at_least_days(), ended(entry)?);
     if now < not_before {
         return Ok(Erased::NotBefore(not_before));
     }
-    remove(entry, now)?;
+    is_mounted(&entry.place())?;
     Ok(Erased::Gone)
 }
 
+/// Whether somebody writes it.
+fn is_written(entry: &Entry) -> bool {
+    match entry.state {
+        State::Running => true,
+        State::Broken => is_busy(&entry.place()),
+        State::Whole => false,
+    }
+}
+
 /// Deletes recordings that have been kept long enough, the oldest first, and not too many at once. Returns which, and for
-/// which the disk refused; where [`RECORDINGS_DELETED_AT_ONCE`] were deleted there may be more.
-pub fn delete_old(index: &mut Index, retention: &Retention, now: Wall) -> (Vec<Id>, Failed) {
+/// which the disk refused; where [`RECORDINGS_DELETED_AT_ONCE`] were deleted there may be more. `may_go` is told which will go
+/// before anything of them does; if it says no, they stay.
+pub fn delete_old(
+    index: &mut Index,
+    retention: &Retention,
+    now: Wall,
+    mut may_go: impl FnMut(&[Id]) -> bool,
+) -> (Vec<Id>, Failed) {
     // None ends before it begins: of most the chain needn't be looked at.
-    let candidates: Vec<Id> = index
+    let mut candidates: VecDeque<Id> = index
         .all()
         .filter(|entry| {
             entry.state != State::Running
@@ -121,32 +146,46 @@ pub fn delete_old(index: &mut Index, retention: &Retention, now: Wall) -> (Vec<I
         .map(|entry| entry.recording)
         .collect();
     let (mut deleted, mut failed) = (Vec::new(), Failed::new());
-    for recording in candidates {
-        if deleted.len() == RECORDINGS_DELETED_AT_ONCE {
+    // One bad file must not keep all that come after it.
+    while !candidates.is_empty() && deleted.len() < RECORDINGS_DELETED_AT_ONCE {
+        let mut going: Vec<Entry> = Vec::new();
+        while deleted.len() + going.len() < RECORDINGS_DELETED_AT_ONCE
+            && let Some(recording) = candidates.pop_front()
+        {
+            let Some(entry) = index.get(recording) else {
+                continue;
+            };
+            match is_old(entry, retention, now) {
+                Ok(true) => going.push(entry.clone()),
+                Ok(false) => {}
+                Err(error) => failed.push((recording, error)),
+            }
+        }
+        let ids: Vec<Id> = going.iter().map(|entry| entry.recording).collect();
+        if !ids.is_empty() && !may_go(&ids) {
             break;
         }
-        let Some(entry) = index.get(recording).cloned() else {
-            continue;
-        };
-        let outcome = ended(&entry).and_then(|ended| {
-            let is_old = retention.until(entry.account(), entry.at_least_days(), ended) <= now
-                && !(entry.state == State::Broken && is_busy(&entry.place()));
-            if is_old {
-                remove(&entry, now)?;
+        for entry in &going {
+            match remove(entry, now) {
+                Ok(()) => {
+                    index.remove(entry.recording);
+                    deleted.push(entry.recording);
+                }
+                Err(error) => failed.push((entry.recording, error)),
             }
-            Ok(is_old)
-        });
-        match outcome {
-            Ok(true) => {
-                index.remove(recording);
-                deleted.push(recording);
-            }
-            Ok(false) => {}
-            // One bad file must not keep all that come after it.
-            Err(error) => failed.push((recording, error)),
         }
     }
     (deleted, failed)
+}
+
+/// Whether a recording has been kept long enough.
+fn is_old(entry: &Entry, retention: &Retention, now: Wall) -> Result<bool, Error> {
+    let until = retention.until(entry.account(), entry.at_least_days(), ended(entry)?);
+    let is_old = until <= now && !is_written(entry);
+    if is_old {
+        is_mounted(&entry.place())?;
+    }
+    Ok(is_old)
 }
 
 /// When a recording ended. One whose last line can't be read is judged by when its files were last written.
@@ -178,12 +217,17 @@ fn remove(entry: &Entry, now: Wall) -> Result<(), Error> {
     Ok(())
 }
 
+/// Where the disk isn't mounted nothing is there, and nothing is gone.
+fn is_mounted(place: &Place) -> Result<(), Error> {
+    match place.day.is_dir() {
+        true => Ok(()),
+        false => Err(Error::Disk(place.day.clone(), io::ErrorKind::NotFound.into())),
+    }
+}
+
 /// Removes a recording's files, or what is left of them.
 pub(super) fn erase_files(place: &Place) -> Result<(), Error> {
-    // Where the disk isn't mounted nothing is there, and nothing is gone.
-    if !place.day.is_dir() {
-        return Err(Error::Disk(place.day.clone(), io::ErrorKind::NotFound.into()));
-    }
+    is_mounted(place)?;
     let erasing = place.erasing();
     let io = |path: &Path, outcome: io::Result<()>| match outcome {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::of(path, error)),

@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::native::support::{Served, cdr, key};
+use crate::call::cdr::Cdr;
 use crate::records::recordings::aside::aside_of;
 use crate::records::recordings::pen::Begin;
 use crate::records::recordings::tests::{after, begin, begun, id, noon, recorded};
 
+mod erased;
 mod whose;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -38,6 +40,15 @@ impl Served {
             recorded(&served.recordings(), begin, 3);
         }
         served.looked()
+    }
+
+    /// These calls are over: their records.
+    fn records(&self, file: &str, records: &[Cdr]) {
+        let lines = records
+            .iter()
+            .map(|record| serde_json::to_string(record).unwrap());
+        let text: String = lines.map(|line| line + "\n").collect();
+        fs::write(self.dir().join("cdr").join(file), text).unwrap();
     }
 
     /// What the audit log has: who, what, of which recording, and what came of it.

@@ -14,8 +14,8 @@ fn the_archive_knows_a_recording_from_its_beginning_to_its_end_and_its_end_is_no
             limit: 9,
             ..Default::default()
         };
-        let (rows, _) = archive.list(Who::Control, noon(), wanted).expect("it is noted");
-        rows.iter().map(|row| row.entry.state).collect()
+        let listed = archive.list(Who::Control, noon(), wanted).expect("it is noted");
+        listed.rows.iter().map(|row| row.entry.state).collect()
     };
     for number in [1, 2] {
         stage.order(Order::Begin(stage.begin(number, Sound::Narrow)));

@@ -1,10 +1,11 @@
 //! What the audit log has of recordings, and what it keeps the recorder from.
 
 use super::*;
+use crate::records::audit::{Act, Line};
 use crate::records::recordings::chain::Sha;
 
 /// A recording of so many seconds, which is over.
-fn record(stage: &mut Stage, number: u128, time: u64) {
+pub(super) fn record(stage: &mut Stage, number: u128, time: u64) {
     record_unnoted(stage, number, time);
     stage.scribe.desk.rest();
 }
@@ -42,12 +43,14 @@ fn end_of(stage: &Stage, number: u128) -> Option<Sha> {
 }
 
 /// The acts that are noted of a recording, and what came of them.
-fn acts(dir: &Path, number: u128) -> Vec<(String, String)> {
+pub(super) fn acts(dir: &Path, number: u128) -> Vec<(String, String)> {
     let mut acts = Vec::new();
     let whole = Audit::verify(&dir.join("audit"), None).expect("it can be read");
     assert!(matches!(whole, Noted::Whole { .. }), "{whole}");
-    for file in std::fs::read_dir(dir.join("audit")).expect("a folder") {
-        let path = file.expect("a file").path();
+    let files = std::fs::read_dir(dir.join("audit")).expect("a folder");
+    let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    files.sort();
+    for path in files {
         if path.extension().is_none_or(|end| end != "jsonl") {
             continue;
         }
@@ -62,7 +65,7 @@ fn acts(dir: &Path, number: u128) -> Vec<(String, String)> {
     acts
 }
 
-fn are(acts: &[(String, String)], expected: &[(&str, &str)]) {
+pub(super) fn are(acts: &[(String, String)], expected: &[(&str, &str)]) {
     let acts: Vec<(&str, &str)> = acts.iter().map(|(act, of)| (&**act, &**of)).collect();
     assert_eq!(acts, expected);
 }
@@ -179,7 +182,12 @@ fn what_the_keeper_ends_and_deletes_is_noted() {
     look(&mut keeper, &stage, noon().plus(seconds(31 * 86_400)));
     are(
         &acts(dir.path(), 1),
-        &[("ended", "whole"), ("kept", "whole"), ("aged", "gone")],
+        &[
+            ("ended", "whole"),
+            ("kept", "whole"),
+            ("aged", "goes"),
+            ("aged", "gone"),
+        ],
     );
 }
 
@@ -198,7 +206,49 @@ fn nothing_is_deleted_while_the_audit_log_refuses() {
     assert!(is_there());
     look(&mut keeper, &stage, later);
     assert!(!is_there());
-    are(&acts(dir.path(), 1), &[("kept", "whole"), ("aged", "gone")]);
+    are(
+        &acts(dir.path(), 1),
+        &[("kept", "whole"), ("aged", "goes"), ("aged", "gone")],
+    );
+}
+
+#[test]
+fn what_went_is_in_the_audit_log_though_that_refuses_from_there_on() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    record(&mut stage, 1, 2);
+    let mut keeper = Keeper::default();
+    let later = noon().plus(seconds(2 * 86_400 + 31 * 86_400));
+    // Another day's file has begun.
+    let audit = &stage.shared.settings.audit;
+    audit
+        .note(later, &Line::of_server(Act::List, id(9), "listed"))
+        .expect("there is room");
+    fault::set_room(Some(300));
+    look(&mut keeper, &stage, later);
+    fault::set_room(None);
+    assert!(!stage.place(1).day.join(format!("{}.chain", id(1))).exists());
+    are(&acts(dir.path(), 1), &[("kept", "whole"), ("aged", "goes")]);
+    look(&mut keeper, &stage, later);
+    are(
+        &acts(dir.path(), 1),
+        &[("kept", "whole"), ("aged", "goes"), ("aged", "gone")],
+    );
+}
+
+#[test]
+fn what_was_half_erased_and_goes_when_it_is_found_is_noted() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    record(&mut stage, 1, 2);
+    let name = |end: &str| stage.place(1).day.join(format!("{}.{end}", id(1)));
+    std::fs::rename(name("chain"), name("erasing")).expect("ours");
+    // As at a start: nobody notes yet.
+    let archive = &stage.shared.settings.archive;
+    archive.look_through(|_, _| ()).expect("it can be read");
+    assert!(!name("wav").exists());
+    look(&mut Keeper::default(), &stage, stage.now().wall);
+    are(&acts(dir.path(), 1), &[("kept", "whole"), ("erase", "gone")]);
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn a_recording_that_a_pen_has_is_left_to_it() {
     index.broken(id(1));
     let retention = Retention::new(DAYS);
     let now = noon().plus(10_000 * DAY);
-    assert_eq!(delete_old(&mut index, &retention, now).0, []);
+    assert_eq!(delete_old(&mut index, &retention, now, |_| true).0, []);
     let entry = index.get(id(1)).expect("it stays");
     let became = erase_one(entry, &retention, now);
     assert!(matches!(became, Ok(Erased::Running)), "{became:?}");
@@ -130,7 +130,8 @@ fn what_nobody_can_end_is_kept_and_goes_as_if_it_had_ended_when_it_was_last_writ
             last_written(&place, system(written));
             match by_age {
                 true => {
-                    let mut delete = |days: u32| delete_old(&mut index, &retention, written.plus(DAY * days));
+                    let mut delete =
+                        |days: u32| delete_old(&mut index, &retention, written.plus(DAY * days), |_| true);
                     assert_eq!(delete(9).0, [], "{how}");
                     assert_eq!(delete(10).0, [id(1)], "{how}");
                 }

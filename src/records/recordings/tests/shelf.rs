@@ -124,6 +124,30 @@ fn what_is_written_is_found_without_another_look_at_the_disk() {
 }
 
 #[test]
+fn what_becomes_whole_or_goes_while_its_day_is_looked_at_is_whole_or_gone() {
+    let dir = folder();
+    let [whole, gone] = [1, 2].map(|number| recorded(dir.path(), &begin(number), 1));
+    for (place, _) in [&whole, &gone] {
+        // As it was while it was written.
+        fs::rename(place.chain(Phase::Whole), place.chain(Phase::Part)).expect("ours");
+    }
+    let day: std::sync::Arc<Path> = whole.0.day.clone().into();
+    let files = crate::records::recordings::index::list(&day).expect("it can be read");
+    assert_eq!(files.len(), 4);
+    fs::rename(whole.0.chain(Phase::Part), whole.0.chain(Phase::Whole)).expect("ours");
+    for file in [gone.0.chain(Phase::Part), gone.1.audio] {
+        fs::remove_file(file).expect("ours");
+    }
+    let (mut index, mut scanned) = (Index::empty(dir.path()), Default::default());
+    index.look_at_day(&day, &files, &mut scanned);
+    assert_eq!(scanned.said, [""; 0]);
+    assert_eq!(index.len(), 1);
+    let entry = index.get(id(1)).expect("it is there");
+    assert_eq!((entry.state, entry.account()), (State::Whole, Some("acme")));
+    assert_eq!(ids(index.of_call(id(1_001))), [id(1)]);
+}
+
+#[test]
 fn chains_that_can_t_be_read_are_said_and_are_listed_by_their_names_alone() {
     let dir = folder();
     let (place, _) = recorded(dir.path(), &begin(1), 1);
@@ -140,6 +164,13 @@ fn chains_that_can_t_be_read_are_said_and_are_listed_by_their_names_alone() {
         let entry = index.get(id(number)).expect("its name is known");
         assert_eq!((entry.state, entry.account()), (State::Broken, None));
         assert_eq!(entry.began, noon());
+        // Mostly a recording bears its call's id.
+        assert_eq!(ids(index.of_call(id(number))), [id(number)]);
+        let of_call = Filter {
+            call: Some(id(number)),
+            ..Filter::default()
+        };
+        assert_eq!(ids(index.page(&of_call, None, 9)), [id(number)]);
     }
     assert_eq!(scanned.unreadable, 2);
     let said = scanned.said.concat();
@@ -173,7 +204,7 @@ fn recordings_go_when_their_account_s_days_are_over_the_day_s_folder_too() {
         at_least: 30,
     };
     retention.set("them", days);
-    let mut delete = |seconds: u64| all_done(delete_old(&mut index, &retention, after(seconds)));
+    let mut delete = |seconds: u64| all_done(delete_old(&mut index, &retention, after(seconds), |_| true));
     assert_eq!(delete(10 * DAY), [], "it ended a second later");
     assert_eq!(delete(10 * DAY + 1), [on_day(0, 1).recording]);
     assert_eq!(delete(19 * DAY + 1), [on_day(9, 2).recording]);
@@ -236,13 +267,33 @@ fn one_that_can_t_be_deleted_keeps_none_of_the_others() {
     ids.sort_unstable();
     let bad = places.iter().find(|place| place.recording == ids[0]);
     stuck(bad.expect("it is one of them"));
-    let (gone, failed) = delete_old(&mut index, &retention, after(3 * DAY));
+    let (gone, failed) = delete_old(&mut index, &retention, after(3 * DAY), |_| true);
     assert_eq!(gone, ids[1..]);
     assert!(
         matches!(failed[..], [(id, Error::Disk(..))] if id == ids[0]),
         "{failed:?}"
     );
     assert_eq!(index.len(), 1, "it is asked for again the next time");
+}
+
+#[test]
+fn nothing_that_is_old_goes_before_somebody_was_told_which_and_agreed() {
+    let dir = folder();
+    let places = [1, 2].map(|number| recorded(dir.path(), &on_day(0, number), 1).0);
+    let mut index = index(dir.path());
+    let retention = Retention::new(Days { keep: 1, at_least: 0 });
+    let are_there = || places.each_ref().map(|place| place.chain(Phase::Whole).exists());
+    for agrees in [false, true] {
+        let mut told = Vec::new();
+        let deleted = delete_old(&mut index, &retention, after(3 * DAY), |ids| {
+            assert_eq!(are_there(), [true; 2]);
+            told.extend_from_slice(ids);
+            agrees
+        });
+        assert_eq!(told.len(), 2);
+        assert_eq!(all_done(deleted), if agrees { told } else { Vec::new() });
+        assert_eq!(are_there(), [!agrees; 2]);
+    }
 }
 
 #[test]
@@ -285,7 +336,7 @@ fn what_the_law_has_kept_goes_neither_by_age_nor_by_command_before_that() {
         matches!(early, Ok(Erased::NotBefore(day)) if day == after(184 * DAY + 1)),
         "{early:?}"
     );
-    let mut delete = |seconds| all_done(delete_old(&mut index, &retention, after(seconds)));
+    let mut delete = |seconds| all_done(delete_old(&mut index, &retention, after(seconds), |_| true));
     assert_eq!(
         delete(184 * DAY),
         [on_day(0, 2).recording],
