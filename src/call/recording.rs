@@ -319,13 +319,6 @@ impl Course {
         }
     }
 
-    /// It goes on with its call. Where nothing of it was kept so far it begins anew, and its beginning is missing.
-    const fn goes_on(&mut self) {
-        if let Some((_, loss)) = &mut self.fault {
-            *loss = Loss::Some;
-        }
-    }
-
     /// How long it has lasted, by the clock that nobody sets.
     fn lasts(&self, now: Instant) -> Duration {
         self.before.saturating_add(now - self.since)

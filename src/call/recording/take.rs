@@ -154,8 +154,14 @@ impl Call {
                 };
                 hands.out.push_back(Output::Record(order));
             }
+            // Lost, it stays so, as it does without a restart: nobody would be told that it begins anew.
+            (None, Some(_), Goes::On) if !course.is_kept() => {
+                course.over = Some(Over::Whole);
+                hands
+                    .out
+                    .push_back(Output::Record(Order::EndLeft(id, course.began)));
+            }
             (None, Some(_), Goes::On) => {
-                course.goes_on();
                 let begin = self.beginning(&course, now);
                 hands.out.push_back(Output::Record(Order::GoOn(begin)));
                 if course.paused.is_some() {

@@ -94,16 +94,13 @@ fn a_gap_before_the_restart_is_still_the_one_that_is_named() {
 }
 
 #[test]
-fn one_that_was_lost_begins_anew_with_the_next_process_and_its_record_says_that_its_beginning_is_missing() {
+fn one_that_was_lost_is_lost_for_the_next_process() {
     let mut course = Course::begin(at(0));
     let (recording, why) = (CALL, Fault::NoKey);
     course.hear(&Report::Lost { recording, why });
-    let mut next = Course::of_kept(course.kept(), at(2_000), at(2_000).wall);
-    assert_eq!(next.fate(), Fate::None(Why::Lost(why)), "it may go no further");
-    next.goes_on();
-    assert_eq!(next.fate(), Fate::Gaps(why));
-    next.hear(&Report::Lost { recording, why });
+    let next = Course::of_kept(course.kept(), at(2_000), at(2_000).wall);
     assert_eq!(next.fate(), Fate::None(Why::Lost(why)));
+    assert!(!next.is_kept());
 }
 
 #[test]

@@ -334,6 +334,7 @@ impl Ear {
         Ok(Box::new(Start {
             shard,
             heard_from,
+            heard_after: Duration::ZERO,
             begin,
         }))
     }

@@ -1,5 +1,7 @@
 //! What the ear has the scribe do.
 
+use std::time::Duration;
+
 use crate::base::id::Id;
 use crate::base::limits::RECORDING_JOB_BYTES;
 use crate::base::time::{Instant, Now, Wall};
@@ -40,6 +42,8 @@ pub(super) struct Start {
     pub(super) shard: usize,
     /// From when on it is heard.
     pub(super) heard_from: Now,
+    /// And how far in it that is, of a new one: one that lies beside another begins with that, and is heard later.
+    pub(super) heard_after: Duration,
     pub(super) begin: pen::Begin,
 }
 

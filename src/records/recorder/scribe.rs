@@ -190,7 +190,7 @@ impl Scribe {
             shard: start.shard,
             begin: start.begin,
             heard_from: start.heard_from,
-            heard_after: Duration::ZERO,
+            heard_after: start.heard_after,
             stage,
             head: None,
             held: VecDeque::new(),

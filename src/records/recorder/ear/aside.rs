@@ -4,6 +4,8 @@
 //! It is opened with the first of them, begins with its call's own recording, pauses and ends with it. What a process before
 //! left of it is looked for as soon as the call's own goes on, so that it ends with that whether more of them come or not.
 
+use std::time::Duration;
+
 use super::{DUMP_RATE_HZ, Ear, Open, Stage};
 use crate::base::id::Id;
 use crate::base::limits::RECORDING_LATE_MAX;
@@ -157,6 +159,7 @@ impl Ear {
         let start = Start {
             shard: open.shard,
             heard_from: Now { at, wall },
+            heard_after: Duration::from_millis(from_ms),
             begin: beside.begin.clone(),
         };
         let aside = start.begin.recording;
