@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::id::Id;
-use crate::base::limits::RECORDING_JOB_BYTES;
+use crate::base::limits::{RECORDING_BLOCK_BYTES_MAX, RECORDING_JOB_BYTES, RECORDING_MARKS_MAX};
 use crate::base::time::{Instant, Now, Wall};
 use crate::call::recording::TooShort;
 use crate::records::recordings::Error;
@@ -154,6 +154,26 @@ impl Piece {
             }
             (Content::Silence(_) | Content::Frames(_) | Content::Packets(..), _) => false,
         }
+    }
+
+    /// Takes in what follows it, so that both are one block; gives it back where they can't be.
+    pub(super) fn join(&mut self, mut next: Self) -> Option<Self> {
+        let is_room = self.bytes() + next.bytes() <= RECORDING_BLOCK_BYTES_MAX
+            && self.marks.len() + next.marks.len() <= RECORDING_MARKS_MAX;
+        if !is_room || next.from != self.until() || next.left_out.is_some() {
+            return Some(next);
+        }
+        match (&mut self.content, &mut next.content) {
+            (Content::Frames(frames), Content::Frames(more)) => frames.append(more),
+            (Content::Silence(samples), Content::Silence(more)) => *samples += *more,
+            (Content::Packets(bytes, millis), Content::Packets(more, longer)) => {
+                bytes.append(more);
+                *millis += *longer;
+            }
+            (Content::Frames(_) | Content::Silence(_) | Content::Packets(..), _) => return Some(next),
+        }
+        self.marks.append(&mut next.marks);
+        None
     }
 
     /// Bytes of its content.

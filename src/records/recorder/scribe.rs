@@ -31,8 +31,8 @@ use crate::rtp::recording::dump;
 const TURN: Duration = Duration::from_secs(1);
 /// How long it rests when no job waits: the ear gives many in a row, and wakes it once for all of them.
 const RESTS: Duration = Duration::from_millis(20);
-/// Recordings that end together, at the most.
-const DUE_MAX: usize = 512;
+/// Jobs whose pieces are written, and whose recordings end, together, at the most.
+const TOGETHER_MAX: u64 = 512;
 
 pub(super) struct Scribe {
     shared: Arc<Shared>,
@@ -40,7 +40,9 @@ pub(super) struct Scribe {
     sheets: HashMap<Id, Sheet>,
     /// How many of them are written, and wait for their end.
     due: usize,
-    /// Of how many of these the job counts as done only then.
+    /// Those that have pieces that came lately.
+    fed: Vec<Id>,
+    /// How many jobs were taken that count as done only when all of that is.
     owed: u64,
     /// What a process before began, is to end or to go, and couldn't yet.
     left: Vec<Leaving>,
@@ -72,6 +74,8 @@ struct Sheet {
     is_unseen: bool,
     /// All of it is written, and it is to end together with others.
     is_due: bool,
+    /// Pieces came lately, and are to be written.
+    is_fed: bool,
 }
 
 enum Stage {
@@ -109,6 +113,7 @@ impl Scribe {
             news,
             sheets: HashMap::new(),
             due: 0,
+            fed: Vec::new(),
             owed: 0,
             left: Vec::new(),
             warnings: Warnings::default(),
@@ -129,7 +134,7 @@ impl Scribe {
             };
             // Those that come at once end at once.
             let is_idle = jobs.is_empty();
-            if is_idle || self.due >= DUE_MAX {
+            if is_idle || self.owed >= TOGETHER_MAX {
                 self.settle();
             }
             if is_idle {
@@ -150,13 +155,9 @@ impl Scribe {
 
     /// Does it; whether there may be more.
     pub(super) fn take(&mut self, job: Job) -> bool {
-        let due = self.due;
-        let goes_on = self.do_job(job);
-        match self.due > due {
-            true => self.owed += 1,
-            false => self.shared.status.add_done(1),
-        }
-        goes_on
+        // It counts as done once all that came with it is.
+        self.owed += 1;
+        self.do_job(job)
     }
 
     fn do_job(&mut self, job: Job) -> bool {
@@ -166,8 +167,10 @@ impl Scribe {
             Job::GoOnIfAny(start) => self.open(*start, Stage::IsSought),
             Job::Write(id, piece) => match self.sheets.get_mut(&id) {
                 Some(sheet) => {
-                    sheet.held.push_back(piece);
-                    self.work(id);
+                    sheet.hold(piece, &self.shared);
+                    if !std::mem::replace(&mut sheet.is_fed, true) {
+                        self.fed.push(id);
+                    }
                 }
                 None => self.shared.status.waited(piece.weight()),
             },
@@ -199,6 +202,7 @@ impl Scribe {
             is_told: false,
             is_unseen: false,
             is_due: false,
+            is_fed: false,
         };
         self.sheets.insert(id, sheet);
         self.work(id);
@@ -411,6 +415,19 @@ impl Sheet {
     fn tell_written(&mut self, recording: Id, shared: &Shared) {
         if !self.waits() && std::mem::take(&mut self.is_told) {
             shared.report(self.shard, Report::Written { recording });
+        }
+    }
+
+    /// Takes a piece that is to be written. What comes while the disk is slow becomes longer blocks, and fewer of them.
+    fn hold(&mut self, piece: Piece, shared: &Shared) {
+        let weight = piece.weight();
+        let Some(last) = self.held.back_mut() else {
+            return self.held.push_back(piece);
+        };
+        let before = last.weight() + weight;
+        match last.join(piece) {
+            Some(piece) => self.held.push_back(piece),
+            None => shared.status.waited(before - last.weight()),
         }
     }
 

@@ -531,6 +531,7 @@ fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was
     ear.leave(now);
     let gone = jobs.try_iter().map(|job| scribe.take(job)).last();
     assert_eq!(gone, Some(false));
+    scribe.turn();
     drop((scribe, shared));
     let found = verify(&place, &Keys::default(), None).expect("it can be read");
     assert!(

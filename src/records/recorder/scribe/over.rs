@@ -17,8 +17,14 @@ enum Cleared {
 }
 
 impl Scribe {
-    /// Ends all that are written up to their end.
+    /// Writes what came, and ends all that are written up to their end.
     pub(in crate::records::recorder) fn settle(&mut self) {
+        for id in std::mem::take(&mut self.fed) {
+            if let Some(sheet) = self.sheets.get_mut(&id) {
+                sheet.is_fed = false;
+                self.work(id);
+            }
+        }
         if std::mem::take(&mut self.due) > 0 {
             self.end_due();
         }

@@ -528,3 +528,31 @@ fn the_keeper_deletes_what_is_old_and_nothing_else() {
     let (all, _) = Index::scan(dir.path()).expect("it can be read");
     assert_eq!(there(&all), [false, true, true]);
 }
+
+#[test]
+fn what_came_while_the_disk_was_slow_is_written_in_fewer_and_longer_blocks() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(1));
+    stage.scribe_sleeps = true;
+    stage.run(seconds(6));
+    stage.scribe_sleeps = false;
+    stage.run(ROUND);
+    stage.order(Order::End(id(1), stage.now().at));
+    stage.run(ROUND);
+    let verdict = verify(&stage.place(1), &Keys::default(), None).expect("it can be read");
+    let Verdict::Whole {
+        blocks,
+        samples,
+        gaps,
+        ..
+    } = verdict
+    else {
+        panic!("{verdict:?}");
+    };
+    assert_eq!((samples, gaps), (56_160, 0));
+    assert!(blocks <= 8, "{blocks}");
+    assert_eq!(stage.shared.status.counts().waiting_bytes, 0);
+}
